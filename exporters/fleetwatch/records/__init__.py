@@ -1,0 +1,1 @@
+"""The facts that flow: immutable records, no behaviour."""
