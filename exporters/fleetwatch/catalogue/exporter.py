@@ -79,6 +79,11 @@ LABEL_OVERFLOW = counter(
 SERIES = gauge("fleetwatch.series", unit="{series}", help="Series that the exporter exposes.")
 BUILD_INFO = gauge("fleetwatch.build.info", unit="", help="The running version; always 1.", labels=(VERSION,))
 START_TIME = gauge("fleetwatch.start.timestamp", unit="s", help="When the exporter started, Unix time.")
+PROCESS_MEMORY = gauge("process.memory.usage", unit="By", help="Resident memory of the exporter.")
+PROCESS_CPU = counter("process.cpu.time", unit="s", help="Processor time of the exporter.")
+PROCESS_FILES = gauge(
+    "process.unix.file_descriptor.count", unit="{file_descriptor}", help="Open files and sockets of the exporter."
+)
 COLLECTOR_SUCCESS = gauge(
     "fleetwatch.collector.success", unit="", help="Whether the collector's last cycle succeeded.", labels=(COLLECTOR,)
 )

@@ -1,0 +1,5 @@
+"""`python -m fleetwatch`."""
+
+from fleetwatch.cli import main
+
+main()

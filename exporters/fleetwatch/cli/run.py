@@ -1,0 +1,37 @@
+"""`fleetwatch run`: the exporter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from fleetwatch.cli._options import config_option
+from fleetwatch.settings import SettingsError, load
+
+
+@click.command("run")
+@config_option
+def command(config: Path | None) -> None:
+    """Run the exporter: receive OTLP, keep the ledger, serve /metrics."""
+    import uvloop  # noqa: PLC0415 - only this verb needs an event loop
+
+    from fleetwatch.app import Exporter  # noqa: PLC0415 - see above
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = load(config)
+
+    async def serve() -> None:
+        exporter = Exporter(settings)
+        try:
+            await exporter.start()
+        except OSError as error:
+            raise SettingsError(str(error)) from None
+        for name, address in exporter.addresses().items():
+            click.echo(f"{name:8} {address}")
+        await exporter.run_until_told()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())

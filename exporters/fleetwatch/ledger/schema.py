@@ -1,0 +1,90 @@
+"""Tables of the ledger.
+
+    label_sets   every distinct set of labels, as received (bounds are the meter's business)
+    llm_calls    one row per counted call, for as long as `keep_days`; its unique key is what counts a call once
+    totals       sums per label set since the ledger began; never pruned
+    quarters     sums per quarter of an hour and label set (all time zones are multiples of a quarter); what is older
+                 than a year is folded into quarter 0
+    usage_streams, usage_waiting, span_services   state of token metrics: see usage.py
+    duplicates   sightings that were not counted, by reason
+    released     durable series whose true value has been shown, as (Prometheus name, labels as JSON)
+    meta         checkpoint: id of the last call that totals and quarters contain, and when that was; pruned_before:
+                 calls older than this may be gone
+
+Rows, duplicates and usage state are written with every commit. Totals and quarters are written at a checkpoint; at
+start the rows after it are folded in again, so they are as exact as the rows at a fraction of the writes.
+
+Money is an integer count of nano-USD, times are Unix nanoseconds.
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
+"""Columns of token counts, in the order of records.llm.Tokens and of the catalogue's `kind`."""
+
+SUMS = ("requests", "cost", *TOKEN_KINDS)
+
+_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
+
+SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE label_sets (
+    id INTEGER PRIMARY KEY,
+    agent TEXT NOT NULL, team TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
+    operation TEXT NOT NULL, outcome TEXT NOT NULL, error_type TEXT NOT NULL, confidence TEXT NOT NULL,
+    UNIQUE (agent, team, provider, model, operation, outcome, error_type, confidence)
+);
+CREATE TABLE llm_calls (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    span BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    labels INTEGER NOT NULL REFERENCES label_sets (id),
+    {_COLUMNS},
+    duration INTEGER,
+    first_token INTEGER
+);
+CREATE TABLE totals (
+    labels INTEGER PRIMARY KEY REFERENCES label_sets (id),
+    {_COLUMNS},
+    duration_sum INTEGER NOT NULL, duration_counts TEXT NOT NULL,
+    first_token_sum INTEGER NOT NULL, first_token_counts TEXT NOT NULL
+);
+CREATE TABLE quarters (
+    quarter INTEGER NOT NULL, labels INTEGER NOT NULL REFERENCES label_sets (id),
+    {_COLUMNS},
+    PRIMARY KEY (quarter, labels)
+) WITHOUT ROWID;
+CREATE TABLE duplicates (reason TEXT PRIMARY KEY, calls INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE released (metric TEXT NOT NULL, labels TEXT NOT NULL, PRIMARY KEY (metric, labels)) WITHOUT ROWID;
+CREATE TABLE usage_streams (
+    stream BLOB PRIMARY KEY, at INTEGER NOT NULL, requests INTEGER NOT NULL, tokens TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE usage_waiting (
+    key BLOB PRIMARY KEY, due INTEGER NOT NULL, service TEXT NOT NULL, point TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
+PRAGMA user_version = {VERSION};
+"""
+
+INSERT_CALL = (
+    f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token) "  # noqa: S608 - names of this file
+    f"VALUES ({', '.join('?' * (len(SUMS) + 6))})"
+)
+
+FOLD_QUARTERS = (
+    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "  # noqa: S608 - names of this file
+    f"SELECT at / 900000000000, labels, {', '.join(f'sum({name})' for name in SUMS)} FROM llm_calls "
+    "WHERE id > ? AND id <= ? GROUP BY 1, 2 "
+    f"ON CONFLICT (quarter, labels) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
+)
+
+FOLD_OLD_QUARTERS = (
+    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "  # noqa: S608 - names of this file
+    f"SELECT 0, labels, {', '.join(f'sum({name})' for name in SUMS)} FROM quarters "
+    "WHERE quarter > 0 AND quarter < ? GROUP BY 2 "
+    f"ON CONFLICT (quarter, labels) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
+)

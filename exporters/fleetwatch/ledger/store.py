@@ -1,0 +1,355 @@
+"""The ledger's writer: one transaction per group of records, each record counted once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from fleetwatch.ledger import schema
+from fleetwatch.ledger.errors import LedgerError, explain
+from fleetwatch.ledger.totals import LABELS, QUARTER, CallLabels, Total
+from fleetwatch.ledger.usage import Usage
+from fleetwatch.records.llm import LlmCall, UsagePoint
+
+if TYPE_CHECKING:
+    from fleetwatch.reckon.price import PriceBook, Quote
+
+QUARTERS_KEPT_DAYS = 400
+PRUNE_ROWS = 5000
+_DAY = 86400 * 10**9
+
+_INSERT_LABELS = (
+    "INSERT INTO label_sets (agent, team, provider, model, operation, outcome, error_type, confidence) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_WRITE_TOTAL = f"INSERT OR REPLACE INTO totals VALUES ({', '.join('?' * (len(schema.SUMS) + 5))})"
+_COUNT_DUPLICATES = (
+    "INSERT INTO duplicates VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET calls = calls + excluded.calls"
+)
+
+T = TypeVar("T")
+
+
+class Committed(NamedTuple):
+    """What one commit did."""
+
+    calls: int
+    """Rows that were new."""
+    points: int
+    """Usage points that were kept."""
+    duplicates: dict[str, int]
+    """Sightings that were not counted, by reason."""
+
+
+class Ledger:
+    """One ledger file and its only writer. Not for use by several threads.
+
+    prices: what a call costs; asked once per record.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        prices: PriceBook,
+        *,
+        keep_days: int = 60,
+        usage: Usage | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Open or create the file, check it and fold in the rows since the last checkpoint. Raises LedgerError."""
+        self.path = path
+        self._quote = prices.quote
+        self._keep = keep_days * _DAY
+        self._usage = usage or Usage()
+        self._clock = clock
+        self._label_ids: dict[tuple[str, ...], int] = {}
+        self._labels: dict[int, CallLabels] = {}
+        self._totals: dict[int, Total] = {}
+        self._fresh: dict[int, Total] = {}
+        self._dirty: set[int] = set()
+        self._lock = _lock(path)
+        try:
+            self._db = _open(path)
+            self._load()
+        except (sqlite3.Error, OSError) as error:
+            self._lock.close()
+            raise explain(path, error) from None
+        except LedgerError:
+            self._lock.close()
+            raise
+
+    def commit(self, records: Sequence[LlmCall | UsagePoint]) -> Committed:
+        """Write the records in one transaction, each key once. On return they are on disk. Raises LedgerError.
+
+        After an error nothing of the group is kept, in the file or in memory.
+        """
+        calls = [record for record in records if type(record) is LlmCall]
+        points: list[UsagePoint] = []
+        if len(calls) != len(records):
+            points = [record for record in records if type(record) is UsagePoint]
+        return self._write(calls, points)
+
+    def settle(self) -> Committed:
+        """Count usage points whose time to wait is over. Raises LedgerError."""
+        if not self._usage.any_due(self._db, self._clock()):
+            return Committed(0, 0, {})
+        return self._write([], [])
+
+    def take(self) -> list[tuple[CallLabels, Total]]:
+        """What was committed since the last call, per label set, in order of first appearance."""
+        taken = []
+        for number, fresh in sorted(self._fresh.items()):
+            total = self._totals.get(number)
+            if total is None:
+                total = self._totals[number] = Total()
+            total.merge(fresh)
+            taken.append((self._labels[number], fresh))
+        self._dirty.update(self._fresh)
+        self._fresh = {}
+        return taken
+
+    def totals(self) -> Iterable[tuple[CallLabels, Total]]:
+        """All taken totals, in order of first appearance."""
+        return ((self._labels[number], total) for number, total in sorted(self._totals.items()))
+
+    def duplicates(self) -> dict[str, int]:
+        """Sightings that were not counted since the ledger began, by reason."""
+        return dict(self._db.execute("SELECT reason, calls FROM duplicates").fetchall())
+
+    def released(self) -> frozenset[tuple[str, tuple[str, ...]]]:
+        """Series, as (Prometheus name, labels), whose value has been shown."""
+        rows = self._db.execute("SELECT metric, labels FROM released")
+        return frozenset((metric, tuple(json.loads(labels))) for metric, labels in rows)
+
+    def checkpoint(self, released: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
+        """Write totals and quarters up to the last commit that was taken, and newly released series."""
+        if self._fresh:
+            raise RuntimeError("take() before checkpoint(): the file would know of calls that the meter does not")
+        self._transaction(lambda: self._write_checkpoint(list(released)))
+
+    @property
+    def checkpoint_at(self) -> int:
+        """When totals were last written, Unix nanoseconds; 0 for never."""
+        return int(self._db.execute("SELECT value FROM meta WHERE name = 'checkpoint_at'").fetchone()[0])
+
+    def prune(self) -> int:
+        """Forget single calls past their time, some thousands at once; returns how many. Totals stay."""
+        return self._transaction(self._prune)
+
+    def size(self) -> int:
+        """Bytes of the ledger's files."""
+        sizes = (Path(f"{self.path}{suffix}") for suffix in ("", "-wal"))
+        return sum(file.stat().st_size for file in sizes if file.exists())
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a reading statement."""
+        return self._db.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def _write(self, calls: list[LlmCall], points: list[UsagePoint]) -> Committed:
+        now = self._clock()
+
+        def work() -> tuple[list[tuple[Any, ...]], int, dict[str, int]]:
+            kept, duplicates = self._usage.keep(self._db, points, now)
+            due, seen_as_spans = self._usage.due(self._db, now)
+            duplicates += Counter(seen_as_spans)
+            self._usage.see_spans(self._db, calls, now)
+            rows = [self._row(call, self._quote(call)) for call in calls]
+            rows += [self._row(call, self._quote(call, estimated=True)) for call in due]
+            new, again = self._insert(rows)
+            duplicates += again
+            self._db.executemany(_COUNT_DUPLICATES, duplicates.items())
+            return new, kept, dict(duplicates)
+
+        new, kept, duplicates = self._transaction(work)
+        for row in new:
+            fresh = self._fresh.get(row[LABELS])
+            if fresh is None:
+                fresh = self._fresh[row[LABELS]] = Total()
+            fresh.fold(row)
+        return Committed(len(new), kept, duplicates)
+
+    def _row(self, call: LlmCall, quote: Quote) -> tuple[Any, ...]:
+        tokens = call.tokens
+        return (
+            call.key,
+            call.span,
+            call.at,
+            self._labels_id(
+                (
+                    call.agent,
+                    call.team,
+                    call.provider,
+                    call.model,
+                    call.operation,
+                    call.outcome,
+                    call.error_type,
+                    quote.confidence,
+                )
+            ),
+            call.requests,
+            quote.nano_usd,
+            tokens[0],
+            tokens[1],
+            tokens[2],
+            tokens[3],
+            tokens[4],
+            tokens[5],
+            tokens[6],
+            tokens[7],
+            call.duration,
+            call.first_token,
+        )
+
+    def _labels_id(self, labels: tuple[str, ...]) -> int:
+        number = self._label_ids.get(labels)
+        if number is None:
+            number = self._db.execute(_INSERT_LABELS, labels).lastrowid or 0
+            self._label_ids[labels] = number
+            self._labels[number] = CallLabels(*labels)
+        return number
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], Counter[str]]:
+        """Insert rows whose key is new. Returns those, and the number of the others by reason."""
+        if not rows:
+            return [], Counter()
+        changes = self._db.total_changes
+        last = self._last_call()
+        self._db.executemany(schema.INSERT_CALL, rows)
+        if self._db.total_changes - changes == len(rows):
+            return rows, Counter()
+        inserted = {key for (key,) in self._db.execute("SELECT key FROM llm_calls WHERE id > ?", (last,))}
+        new: list[tuple[Any, ...]] = []
+        again: Counter[str] = Counter()
+        for row in rows:
+            if row[0] in inserted:
+                inserted.remove(row[0])
+                new.append(row)
+            else:
+                found = self._db.execute("SELECT span FROM llm_calls WHERE key = ?", (row[0],)).fetchone()
+                again["resent" if found[0] == row[1] else "other_instrumentation"] += 1
+        return new, again
+
+    def _write_checkpoint(self, released: list[tuple[str, tuple[str, ...]]]) -> None:
+        last = self._last_call()
+        before = self._meta("checkpoint")
+        self._db.execute(schema.FOLD_QUARTERS, (before, last))
+        rows = [self._totals[number].to_row(number) for number in self._dirty]
+        self._db.executemany(_WRITE_TOTAL, rows)
+        names = [(metric, json.dumps(labels)) for metric, labels in released]
+        self._db.executemany("INSERT OR IGNORE INTO released VALUES (?, ?)", names)
+        meta = (("checkpoint", last), ("checkpoint_at", self._clock()))
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+
+    def _prune(self) -> int:
+        now = self._clock()
+        before = now - self._keep
+        # Only the oldest rows are looked at: their order by id is nearly that by time.
+        deleted = self._db.execute(
+            "DELETE FROM llm_calls WHERE at < ? AND id IN (SELECT id FROM llm_calls WHERE id <= ? ORDER BY id LIMIT ?)",
+            (before, self._meta("checkpoint"), PRUNE_ROWS),
+        ).rowcount
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_before', ?)", (before,))
+        old = (now - QUARTERS_KEPT_DAYS * _DAY) // QUARTER
+        if self._db.execute("SELECT 1 FROM quarters WHERE quarter > 0 AND quarter < ? LIMIT 1", (old,)).fetchone():
+            self._db.execute(schema.FOLD_OLD_QUARTERS, (old,))
+            self._db.execute("DELETE FROM quarters WHERE quarter > 0 AND quarter < ?", (old,))
+        self._usage.prune(self._db, now)
+        return deleted
+
+    def _meta(self, name: str) -> int:
+        return int(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
+
+    def _last_call(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM llm_calls").fetchone()[0])
+
+    def _load(self) -> None:
+        for number, *labels in self._db.execute("SELECT * FROM label_sets"):
+            self._labels[number] = CallLabels(*labels)
+            self._label_ids[self._labels[number]] = number
+        for number, *sums in self._db.execute("SELECT * FROM totals"):
+            self._totals[number] = Total.from_row(tuple(sums))
+        columns = ", ".join(schema.SUMS)
+        rows = self._db.execute(
+            f"SELECT key, span, at, labels, {columns}, duration, first_token FROM llm_calls WHERE id > ?",  # noqa: S608 - names of schema.py
+            (self._meta("checkpoint"),),
+        )
+        for row in rows:
+            self._fresh.setdefault(row[LABELS], Total()).fold(row)
+
+    def _transaction(self, work: Callable[[], T]) -> T:
+        known = len(self._label_ids)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            result = work()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(known)
+            raise explain(self.path, error) from None
+        except BaseException:
+            self._undo(known)
+            raise
+        return result
+
+    def _undo(self, known: int) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        for labels in list(self._label_ids)[known:]:
+            del self._labels[self._label_ids.pop(labels)]
+        self._usage.forget()
+
+
+def _lock(path: Path) -> IO[str]:
+    """Hold PATH.lock: a second writer would count into totals that the first one does not know of."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(f"{path}.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
+    except OSError as error:
+        raise explain(path, error) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise LedgerError(path, "locked", f"in use by process {holder}") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A checked connection with the current schema. Raises sqlite3.Error or LedgerError."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=2.0, cached_statements=64)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit is on the platter, not only in the page cache, before the sender is told.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -65536")
+        damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise LedgerError(path, "damaged", str(damage))
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} COMMIT;")
+        elif version != schema.VERSION:
+            raise LedgerError(path, "other", f"its format is {version}; this program writes {schema.VERSION}")
+        # A file that can be read but not written is found here and not at the first sender.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE meta SET value = value WHERE name = 'checkpoint'")
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -1,0 +1,229 @@
+"""The series store: counters, gauges, histograms, label bounds, and series that are born at zero.
+
+All values of counters and histogram sums are integers (counts of 1/scale of the metric's unit), so adding never rounds.
+The store belongs to one thread; `snapshot` hands out a view that other threads may read.
+
+Born at zero: a counter or histogram series shows 0 until two scrapes have seen it so, else `increase()` would miss
+its first event. A series of a durable metric is released only after the release is on disk (`due`, `release`):
+after a crash it then either shows its true value again or starts once more at zero, and is never counted twice.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fleetwatch.catalogue.metric import NANO, OTHER, Label, Metric, Sample
+
+SCRAPER_FORGOTTEN = 3600.0
+"""Seconds after which a Prometheus that stopped scraping is no longer waited for."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bucket (not cumulative, the last one is +Inf) and the sum in billionths of the unit."""
+
+    counts: list[int]
+    total: int = 0
+
+
+@dataclass(slots=True)
+class Series:
+    """One series. `value` is None for a histogram, `histogram` is None for a counter."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    born: float
+    born_scrape: int
+    released: bool
+    value: int = 0
+    histogram: Histogram | None = None
+    line: str = ""
+    """The text before the value, made once by the exposition."""
+
+
+@dataclass(slots=True)
+class _Bound:
+    """Values of one label that were let in; a closed list lets in nothing else."""
+
+    limit: int
+    admitted: set[str] = field(default_factory=set)
+    closed: bool = False
+
+
+class Meter:
+    """The series of one process.
+
+    limits: label name -> number of values, where it differs from the catalogue.
+    hold: seconds that a new series shows 0 at least; two scrape intervals.
+    durable: metrics whose releases must be on disk first.
+    overflow: counter with labels metric and label that counts updates past a bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Mapping[str, int] | None = None,
+        hold: float = 0.0,
+        durable: Iterable[Metric] = (),
+        overflow: Metric | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limits = dict(limits or {})
+        self._hold = hold
+        self._durable = frozenset(durable)
+        self._overflow = overflow
+        self._clock = clock
+        self._bounds: dict[Label, _Bound] = {}
+        self._series: dict[Metric, dict[tuple[str, ...], Series]] = {}
+        # Raw label values -> series, so that bounds are looked at once per distinct set and not per update.
+        self._known: dict[tuple[Metric, tuple[str, ...]], tuple[Series, tuple[str, ...]]] = {}
+        self._waiting: list[Series] = []
+        self._gauges: dict[str, list[Sample]] = {}
+        self._scrapes = 0
+        self._last_scrape: float | None = None
+        self.released_before: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
+        """(Prometheus name, labels) of durable series that an earlier process had released."""
+
+    def add(self, metric: Metric, labels: tuple[str, ...], amount: int) -> None:
+        """Add to a counter. amount: integer count of 1/scale units, zero (to bring the series into being) or more."""
+        series, over = self._known.get((metric, labels)) or self._admit(metric, labels)
+        series.value += amount
+        for name in over:
+            self._count_overflow(metric, name)
+
+    def observe(self, metric: Metric, labels: tuple[str, ...], value: int) -> None:
+        """Put one value, in billionths of the unit, into a histogram."""
+        counts = [0] * (len(metric.buckets) + 1)
+        counts[bisect.bisect_left(metric.buckets, value / NANO)] = 1
+        self.merge(metric, labels, counts, value)
+
+    def merge(self, metric: Metric, labels: tuple[str, ...], counts: Sequence[int], total: int) -> None:
+        """Add counts per bucket and a sum in billionths to a histogram."""
+        series, over = self._known.get((metric, labels)) or self._admit(metric, labels)
+        histogram = series.histogram
+        if histogram is None:
+            raise TypeError(f"{metric.name} is no histogram")
+        for place, count in enumerate(counts):
+            histogram.counts[place] += count
+        histogram.total += total
+        for name in over:
+            self._count_overflow(metric, name)
+
+    def replace(self, source: str, samples: Iterable[Sample]) -> int:
+        """Replace all samples of a source (gauges, or counters kept elsewhere); what it no longer reports is gone. Returns the number of series.
+
+        Two samples whose labels became equal by a bound are one series: the last one stays.
+        """
+        kept: dict[tuple[Metric, tuple[str, ...]], Sample] = {}
+        for sample in samples:
+            labels, over = self._bounded(sample.metric, sample.labels)
+            for name in over:
+                self._count_overflow(sample.metric, name)
+            kept[sample.metric, labels] = Sample(sample.metric, labels, sample.value)
+        self._gauges[source] = list(kept.values())
+        return len(kept)
+
+    def snapshot(self) -> Iterator[tuple[Metric, list[Series], list[Sample]]]:
+        """(metric, its series, samples that sources report), each metric once, sorted by Prometheus name.
+
+        A series that is not released must be shown as 0: see `shown`.
+        """
+        self._release_plain()
+        gauges: dict[Metric, list[Sample]] = {}
+        for samples in self._gauges.values():
+            for sample in samples:
+                gauges.setdefault(sample.metric, []).append(sample)
+        for metric in sorted({*self._series, *gauges}, key=lambda metric: metric.prometheus):
+            yield metric, list(self._series.get(metric, {}).values()), gauges.get(metric, [])
+
+    def scraped(self) -> None:
+        """A Prometheus has just been answered."""
+        self._scrapes += 1
+        self._last_scrape = self._clock()
+
+    def due(self) -> list[Series]:
+        """Durable series that may show their value as soon as that is on disk."""
+        now = self._clock()
+        return [series for series in self._waiting if series.metric in self._durable and self._is_due(series, now)]
+
+    def release(self, series: Sequence[Series]) -> None:
+        """Show the values of these series from now on."""
+        for item in series:
+            item.released = True
+        self._waiting = [item for item in self._waiting if not item.released]
+
+    def __len__(self) -> int:
+        """Number of series; a histogram counts once per line that it shows."""
+        lines = sum(len(samples) for samples in self._gauges.values())
+        for metric, series in self._series.items():
+            lines += len(series) * (len(metric.buckets) + 3 if metric.kind == "histogram" else 1)
+        return lines
+
+    def _release_plain(self) -> None:
+        now = self._clock()
+        self.release([item for item in self._waiting if item.metric not in self._durable and self._is_due(item, now)])
+
+    def _is_due(self, series: Series, now: float) -> bool:
+        if now - series.born < self._hold:
+            return False
+        watched = self._last_scrape is not None and now - self._last_scrape < SCRAPER_FORGOTTEN
+        return not watched or self._hold == 0 or self._scrapes - series.born_scrape >= 2
+
+    def _admit(self, metric: Metric, labels: tuple[str, ...]) -> tuple[Series, tuple[str, ...]]:
+        bounded, over = self._bounded(metric, labels)
+        family = self._series.setdefault(metric, {})
+        series = family.get(bounded)
+        if series is None:
+            before = metric in self._durable and (metric.prometheus, bounded) in self.released_before
+            histogram = Histogram([0] * (len(metric.buckets) + 1)) if metric.kind == "histogram" else None
+            series = Series(metric, bounded, self._clock(), self._scrapes, before, 0, histogram)
+            family[bounded] = series
+            if not before:
+                self._waiting.append(series)
+        if not over:
+            # Sets past a bound are not remembered: their number has none.
+            self._known[metric, labels] = (series, over)
+        return series, over
+
+    def _bounded(self, metric: Metric, labels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The labels with values past a bound replaced, and the names of those labels."""
+        over = []
+        values = list(labels)
+        for place, (label, value) in enumerate(zip(metric.labels, labels, strict=True)):
+            bound = self._bounds.get(label) or self._bound(label)
+            if value in bound.admitted:
+                continue
+            if not bound.closed and len(bound.admitted) < bound.limit:
+                bound.admitted.add(value)
+            elif value != OTHER:
+                values[place] = OTHER
+                over.append(label.name)
+        return tuple(values), tuple(over)
+
+    def _bound(self, label: Label) -> _Bound:
+        if label.one_of:
+            bound = _Bound(len(label.one_of), set(label.one_of), closed=True)
+        else:
+            bound = _Bound(self._limits.get(label.name, label.at_most))
+        self._bounds[label] = bound
+        return bound
+
+    def _count_overflow(self, metric: Metric, name: str) -> None:
+        if self._overflow is not None and metric is not self._overflow:
+            self.add(self._overflow, (metric.prometheus, name), 1)
+
+
+def shown(series: Series) -> int:
+    """The value of a counter as shown: 0 until it is released."""
+    return series.value if series.released else 0
+
+
+def shown_histogram(series: Series) -> Histogram:
+    """The histogram as shown: empty until it is released."""
+    histogram = series.histogram
+    if histogram is None:
+        raise TypeError(f"{series.metric.name} is no histogram")
+    return histogram if series.released else Histogram([0] * len(histogram.counts))

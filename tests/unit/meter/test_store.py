@@ -1,0 +1,172 @@
+"""Bounds of labels, exact sums, and series that are born at zero."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetwatch.catalogue.metric import NANO, OTHER, counter, gauge, histogram, label
+from fleetwatch.meter import Meter
+from fleetwatch.meter.store import shown, shown_histogram
+from fleetwatch.meter.text import exposition
+
+AGENT = label("agent", "An agent.", at_most=2)
+OUTCOME = label("outcome", "How it ended.", one_of=("ok", "error"))
+CALLS = counter("test.calls", unit="{call}", help="Calls.", labels=(AGENT, OUTCOME))
+COST = counter("test.cost.usd", unit="{USD}", help="Cost.", labels=(AGENT,), scale=NANO)
+WAIT = histogram("test.wait", unit="s", help="Wait.", buckets=(0.1, 1.0))
+LEVEL = gauge("test.level", unit="By", help="Level.", labels=(AGENT,))
+OVERFLOW = counter(
+    "test.overflow",
+    unit="{value}",
+    help="Overflow.",
+    labels=(label("metric", "m", at_most=9), label("label", "l", at_most=9)),
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lines(meter: Meter) -> list[str]:
+    return [line for line in exposition(meter, openmetrics=False).splitlines() if not line.startswith("#")]
+
+
+def test_money_adds_up_without_rounding() -> None:
+    meter = Meter()
+    for _ in range(10):
+        meter.add(COST, ("a",), 100_000_001)
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 1.00000001']
+
+
+def test_past_its_bound_a_label_becomes_other_and_the_other_labels_stay_exact() -> None:
+    meter = Meter(overflow=OVERFLOW)
+    for number in range(5000):
+        meter.add(CALLS, (f"agent-{number}", "error" if number % 10 == 0 else "ok"), 1)
+    assert lines(meter) == [
+        'test_calls_total{agent="agent-0",outcome="error"} 1',
+        'test_calls_total{agent="agent-1",outcome="ok"} 1',
+        f'test_calls_total{{agent="{OTHER}",outcome="ok"}} 4499',
+        f'test_calls_total{{agent="{OTHER}",outcome="error"}} 499',
+        'test_overflow_total{metric="test_calls_total",label="agent"} 4998',
+    ]
+
+
+def test_an_agent_that_was_let_in_is_let_in_everywhere() -> None:
+    meter = Meter()
+    meter.add(CALLS, ("a", "ok"), 1)
+    meter.add(COST, ("b",), 1)
+    meter.add(COST, ("c",), 1)
+    meter.replace("s", [LEVEL(1, agent="b"), LEVEL(1, agent="d")])
+    assert [line.split(" ")[0] for line in lines(meter)] == [
+        'test_calls_total{agent="a",outcome="ok"}',
+        'test_cost_usd_total{agent="b"}',
+        f'test_cost_usd_total{{agent="{OTHER}"}}',
+        'test_level_bytes{agent="b"}',
+        f'test_level_bytes{{agent="{OTHER}"}}',
+    ]
+
+
+def test_a_closed_list_lets_in_nothing_else() -> None:
+    meter = Meter()
+    meter.add(CALLS, ("a", "exploded"), 1)
+    assert lines(meter) == [f'test_calls_total{{agent="a",outcome="{OTHER}"}} 1']
+
+
+def test_the_settings_may_widen_a_bound() -> None:
+    meter = Meter(limits={"agent": 100})
+    for number in range(100):
+        meter.add(COST, (f"a{number}",), 1)
+    assert OTHER not in "".join(lines(meter))
+
+
+def test_many_label_sets_past_the_bound_take_no_memory() -> None:
+    meter = Meter()
+    for number in range(10_000):
+        meter.add(COST, (f"a{number}",), 1)
+    assert len(meter._known) == 2
+
+
+def test_a_new_series_shows_zero_until_two_scrapes_have_seen_it() -> None:
+    clock = Clock()
+    meter = Meter(hold=10, clock=clock)
+    meter.scraped()
+    meter.add(COST, ("a",), 5 * NANO)
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 0']
+    clock.now += 11
+    meter.scraped()
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 0'], "only one scrape has seen it"
+    meter.scraped()
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 5']
+
+
+def test_without_a_prometheus_time_alone_decides() -> None:
+    clock = Clock()
+    meter = Meter(hold=10, clock=clock)
+    meter.add(COST, ("a",), NANO)
+    clock.now += 11
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 1']
+
+
+def test_a_durable_series_waits_until_its_release_is_on_disk() -> None:
+    clock = Clock()
+    meter = Meter(hold=10, durable=[COST], clock=clock)
+    meter.add(COST, ("a",), NANO)
+    clock.now += 11
+    due = meter.due()
+    assert [shown(series) for series in due] == [0]
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 0']
+    meter.release(due)
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 1']
+    assert meter.due() == []
+
+
+def test_after_a_restart_a_series_that_was_shown_is_shown_at_once() -> None:
+    meter = Meter(hold=10, durable=[COST], clock=Clock())
+    meter.released_before = frozenset({("test_cost_usd_total", ("a",))})
+    meter.add(COST, ("a",), NANO)
+    meter.add(COST, ("b",), NANO)
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 1', 'test_cost_usd_total{agent="b"} 0']
+
+
+def test_a_gauge_that_its_source_no_longer_reports_is_gone() -> None:
+    meter = Meter()
+    meter.replace("s", [LEVEL(1, agent="a"), LEVEL(2, agent="b")])
+    meter.replace("s", [LEVEL(3, agent="b")])
+    assert lines(meter) == ['test_level_bytes{agent="b"} 3']
+
+
+def test_a_value_on_a_bucket_s_bound_belongs_to_that_bucket() -> None:
+    meter = Meter()
+    for value in (100_000_000, 100_000_001, 5 * NANO):
+        meter.observe(WAIT, (), value)
+    assert lines(meter) == [
+        'test_wait_seconds_bucket{le="0.1"} 1',
+        'test_wait_seconds_bucket{le="1.0"} 2',
+        'test_wait_seconds_bucket{le="+Inf"} 3',
+        "test_wait_seconds_count 3",
+        "test_wait_seconds_sum 5.200000001",
+    ]
+
+
+def test_an_unreleased_histogram_shows_empty_buckets() -> None:
+    meter = Meter(hold=10, clock=Clock())
+    meter.observe(WAIT, (), NANO)
+    [(_, [series], _)] = list(meter.snapshot())
+    assert shown_histogram(series).counts == [0, 0, 0]
+
+
+def test_a_counter_is_no_histogram() -> None:
+    with pytest.raises(TypeError, match=r"test\.cost\.usd is no histogram"):
+        Meter().observe(COST, ("a",), 1)
+
+
+def test_the_number_of_series_is_the_number_of_lines() -> None:
+    meter = Meter()
+    meter.add(COST, ("a",), 1)
+    meter.observe(WAIT, (), 1)
+    meter.replace("s", [LEVEL(1, agent="a")])
+    assert len(meter) == len(lines(meter))
