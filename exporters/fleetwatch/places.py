@@ -5,6 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-"""The checkout: prometheus/, alertmanager/, grafana/ and otel-collector/ lie in it. The package is installed editable."""
+"""The checkout with prometheus/, alertmanager/, grafana/ and otel-collector/; the package is installed editable."""
 
 RUNBOOKS = PROJECT / "prometheus" / "runbooks"

@@ -1,7 +1,7 @@
 """Every knob, once, with the reason to turn it.
 
 One optional `fleetwatch.yml`; environment variables `FLEETWATCH_SECTION__KEY` win over it; secrets are files.
-A wrong key, type or unit raises SettingsError, one line per mistake that names the file, the line and what was expected.
+A wrong key, type or unit raises SettingsError: a line per mistake with file, line and what was expected.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class _Section(BaseModel):
 class Web(_Section):
     listen: Address = Field("127.0.0.1:9464", description="/metrics, /healthz, /readyz, runbooks and the landing page.")
     scrape_interval: Seconds = Field(
-        5.0, description="How often Prometheus scrapes. A new counter shows 0 for twice as long, so that its first event is seen."
+        5.0,
+        description="How often Prometheus scrapes. A new counter shows 0 for twice as long: its first event is seen.",
     )
 
 
@@ -110,11 +111,13 @@ class Receive(_Section):
 
 class LedgerSettings(_Section):
     url: str = Field("", description="sqlite:///PATH; empty for ledger.db in data_dir.")
-    keep_days: int = Field(60, gt=0, description="Days that single calls are kept and duplicates are recognised. Totals stay.")
+    keep_days: int = Field(
+        60, gt=0, description="Days that single calls are kept and duplicates are recognised. Totals stay."
+    )
 
 
 class PriceOverride(_Section):
-    """A contract price. Prices are US dollars per million tokens; what is left out follows the list price's shape: input."""
+    """A contract price. Prices are US dollars per million tokens; kinds left out keep the list price."""
 
     provider: str = Field("", description="Provider as in the label; empty for any.")
     model: str = Field(description="Model name, or a prefix that ends with *.")
@@ -156,9 +159,13 @@ class Collect(_Section):
 
 
 class OtlpExport(_Section):
-    endpoint: str = Field("", description="OTLP/HTTP metrics address, for example http://127.0.0.1:4318/v1/metrics; empty: off.")
+    endpoint: str = Field(
+        "", description="OTLP/HTTP metrics address, for example http://127.0.0.1:4318/v1/metrics; empty: off."
+    )
     interval: Seconds = 15.0
-    headers_file: Path | None = Field(None, description="File with one `name: value` a line, for example authorization.")
+    headers_file: Path | None = Field(
+        None, description="File with one `name: value` a line, for example authorization."
+    )
 
 
 class Export(_Section):
@@ -182,7 +189,9 @@ class Stack(_Section):
     grafana_listen: Address = "127.0.0.1:3000"
     collector: bool = Field(True, description="Run a Collector in front of the exporter where one is found.")
     slack_url_file: Path | None = Field(None, description="File with the Slack webhook's URL; none: no Slack.")
-    pagerduty_key_file: Path | None = Field(None, description="File with the PagerDuty routing key; none: no PagerDuty.")
+    pagerduty_key_file: Path | None = Field(
+        None, description="File with the PagerDuty routing key; none: no PagerDuty."
+    )
     deadman_url_file: Path | None = Field(None, description="File with the URL that gets the Watchdog.")
 
 
@@ -276,7 +285,9 @@ def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
 _TextNumbers.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 
-def _remember_lines(node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:
+def _remember_lines(
+    node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]
+) -> None:
     if node is None:
         return
     lines.setdefault(place, node.start_mark.line + 1)
@@ -331,7 +342,7 @@ def _explain(
     if error["type"] == "extra_forbidden":
         section = _section_at(place[:-1])
         known = ", ".join(sorted(section.model_fields)) if section else "another key"
-        return f'{source}: {name}: unknown key; expected one of {known}'
+        return f"{source}: {name}: unknown key; expected one of {known}"
     if error["type"] == "missing":
         return f"{source}: {name}: expected a value, got none"
     message = str(error["msg"]).removeprefix("Value error, ")

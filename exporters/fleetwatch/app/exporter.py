@@ -1,35 +1,28 @@
-"""The exporter: receivers, writer, meter, collectors and web pages on one event loop."""
+"""The exporter: receivers, books, collectors and web pages on one event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
 from starlette.requests import Request
 
 from fleetwatch import __version__, places
-from fleetwatch.app import llm_series
-from fleetwatch.app.own_series import OwnSeries
+from fleetwatch.app.books import Books
 from fleetwatch.app.web import web_app
-from fleetwatch.app.writer import Writer
-from fleetwatch.catalogue import exporter, llm
-from fleetwatch.catalogue.metric import Sample
-from fleetwatch.collect import Runner, source_names
-from fleetwatch.collect.runner import Pace, load
-from fleetwatch.ledger import Ledger, LedgerError
-from fleetwatch.ledger.budgets import Budget, BudgetBook
-from fleetwatch.ledger.usage import Usage
-from fleetwatch.meter import Meter
+from fleetwatch.collect.runner import Pace, Runner, Source, load, source_names
 from fleetwatch.meter.otlp import Pusher, metrics_data
 from fleetwatch.meter.text import render
-from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, OtlpHttp, Tls, TokenFile
+from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
 from fleetwatch.reckon.price import Override, PriceBook
 from fleetwatch.settings import Settings, SettingsError
+from fleetwatch.stack import ports
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +36,8 @@ BUDGETS = 5.0
 """Seconds between looks at the budgets."""
 STOP_GRACE = 0.5
 """Seconds for requests under way when the process is told to stop."""
+WEB_LIMITS = Limits(max_connections=200, max_body_bytes=1 << 16, max_decompressed_bytes=1 << 16)
+"""The pages take no bodies and serve a few Prometheus servers and people."""
 
 
 class Exporter:
@@ -50,53 +45,47 @@ class Exporter:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._prices = _prices(settings)
-        self._meter = Meter(
-            limits=settings.labels.limits,
-            hold=2 * settings.web.scrape_interval,
-            durable=llm_series.DURABLE,
-            overflow=exporter.LABEL_OVERFLOW,
-        )
-        self._own = OwnSeries(self._meter)
-        self._writer = Writer(
-            self._open_ledger, opened=self._opened, committed=self._own.committed, failed=self._own.failed
-        )
-        self._budgets: BudgetBook | None = None
-        self._duplicates: dict[str, int] = {}
-        self._receivers, self._grpc = self._make_receivers()
-        self._web = HttpServer(self._web_app(), settings.web.listen, Limits(max_connections=200))
-        self._runner = Runner(self._sources(), self._meter)
+        self._books = Books(settings, price_book(settings))
+        self._intake, self._tls = _intake(settings, self._books)
+        self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
+        self._http: HttpServer | None = None
+        self._grpc: GrpcServer | None = None
+        self._runner = Runner(_sources(settings), self._books.meter)
         self._pusher: Pusher | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the ledger, listen, begin to collect. Raises OSError when an address cannot be had."""
-        self._writer.open()
-        self._show_prices()
-        for server in (self._web, self._receivers, self._grpc):
-            try:
-                await server.start()
-            except OSError as error:
-                await self.stop()
-                raise OSError(_why_not(server, self._settings, error)) from None
+        """Open the ledger, listen, begin to collect. Raises SettingsError when an address cannot be had."""
+        self._books.writer.open()
+        receive = self._settings.receive
+        setting, listen = "web.listen", self._settings.web.listen
+        try:
+            await self._web.start()
+            setting, listen = "receive.http.listen", receive.http.listen
+            self._http = await serve_http(self._intake, listen, self._tls)
+            setting, listen = "receive.grpc.listen", receive.grpc.listen
+            self._grpc = await serve_grpc(self._intake, listen, self._tls)
+        except OSError as error:
+            await self.stop()
+            raise SettingsError(_refused(setting, listen, error)) from None
         self._runner.start()
         self._start_export()
         self._tasks = [
-            asyncio.create_task(self._every(TICK, self._tick), name="tick"),
-            asyncio.create_task(self._every(CHECKPOINT, self._checkpoint), name="checkpoint"),
-            asyncio.create_task(self._every(PRUNE, self._prune), name="prune"),
-            asyncio.create_task(self._every(BUDGETS, self._show_budgets), name="budgets"),
+            asyncio.create_task(_every(TICK, self._books.tick), name="tick"),
+            asyncio.create_task(_every(CHECKPOINT, self._books.checkpoint), name="checkpoint"),
+            asyncio.create_task(_every(PRUNE, self._books.prune), name="prune"),
+            asyncio.create_task(_every(BUDGETS, self._books.show_budgets), name="budgets"),
         ]
 
     def addresses(self) -> dict[str, str]:
-        """Where it really listens."""
-        scheme = "https" if self._settings.receive.tls_cert_file else "http"
-        return {
-            "metrics": f"http://{self._web.address}/metrics",
-            "otlp-http": f"{scheme}://{self._receivers.address}",
-            "otlp-grpc": f"{scheme}://{self._grpc.address}",
-            "ledger": str(self._settings.ledger_path),
-        }
+        """Where it really listens, and where its ledger is."""
+        scheme = "https" if self._tls else "http"
+        found = {"metrics": f"http://{self._web.address}/metrics"}
+        if self._http is not None and self._grpc is not None:
+            found["otlp-http"] = f"{scheme}://{self._http.address}"
+            found["otlp-grpc"] = f"{scheme}://{self._grpc.address}"
+        found["ledger"] = str(self._settings.ledger_path)
+        return found
 
     async def run_until_told(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
@@ -108,132 +97,33 @@ class Exporter:
         await self.stop()
 
     async def stop(self) -> None:
-        """Answer what is under way, write a checkpoint, close."""
+        """Answer what is under way, write a last checkpoint, close."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(self._receivers.stop(STOP_GRACE), self._grpc.stop(STOP_GRACE))
+        servers = [server for server in (self._http, self._grpc) if server is not None]
+        await asyncio.gather(*(server.stop(STOP_GRACE) for server in servers))
         if self._pusher is not None:
             self._pusher.stop()
         await self._runner.stop()
-        self._checkpoint()
-        self._writer.close()
+        self._books.close()
         await self._web.stop(STOP_GRACE)
 
-    def _make_receivers(self) -> tuple[HttpServer, GrpcServer]:
-        receive = self._settings.receive
-        if bool(receive.tls_cert_file) != bool(receive.tls_key_file):
-            raise SettingsError("receive: tls_cert_file and tls_key_file: expected both or none")
-        tls = Tls(receive.tls_cert_file, receive.tls_key_file) if receive.tls_cert_file and receive.tls_key_file else None
-        limits = Limits(
-            max_body_bytes=receive.max_body_bytes,
-            max_decompressed_bytes=receive.max_decompressed_bytes,
-            max_connections=receive.max_connections,
-            timeout=receive.timeout,
-        )
-        token = TokenFile(receive.token_file) if receive.token_file else None
-        intake = Intake(self._writer.sink, self._own, limits, token)
-        return HttpServer(OtlpHttp(intake), receive.http.listen, limits, tls), GrpcServer(intake, receive.grpc.listen, tls)
-
-    def _web_app(self) -> object:
+    def _pages(self) -> object:
         return web_app(
             scrape=self._scrape,
-            trouble=lambda: str(self._writer.trouble or ""),
+            trouble=lambda: str(self._books.writer.trouble or ""),
             receivers=lambda: [address for name, address in self.addresses().items() if name.startswith("otlp")],
             runbooks=places.RUNBOOKS,
         )
 
-    def _sources(self) -> list[object]:
-        paces = self._settings.collect
-        unknown = sorted(set(paces) - set(source_names()))
-        if unknown:
-            raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(source_names())}")
-        found = []
-        for name in source_names():
-            pace = Pace(**paces[name].model_dump()) if name in paces else Pace()
-            if pace.enabled:
-                found.append(load(name, pace))
-        return found
-
-    def _open_ledger(self) -> Ledger:
-        settings = self._settings
-        usage = Usage(settings.receive.usage_metrics, settings.receive.usage_metrics_grace)
-        return Ledger(settings.ledger_path, self._prices, keep_days=settings.ledger.keep_days, usage=usage)
-
-    def _opened(self, ledger: Ledger) -> None:
-        """Rebuild meter and budgets from the ledger, then take what came after its checkpoint."""
-        self._meter.released_before = ledger.released()
-        for reason in llm.DUPLICATE_REASON.one_of:
-            self._meter.add(llm.DUPLICATE_CALLS, (reason,), 0)
-        budgets = [Budget(**item.model_dump(exclude={"limit_usd"}), limit=_nano(item.limit_usd)) for item in self._settings.budgets]
-        self._budgets = BudgetBook(budgets, ledger, time.time())
-        for labels, total in ledger.totals():
-            llm_series.count(self._meter, labels, total)
-        for name, nano in self._budgets.charged().items():
-            self._meter.add(llm.BUDGET_CHARGED, (name,), nano)
-        self._take()
-        self._show_budgets()
-
-    def _tick(self) -> None:
-        self._writer.tick()
-        self._take()
-
-    def _take(self) -> None:
-        """Move what was committed into the meter and the budgets."""
-        ledger = self._writer.ledger
-        if ledger is None:
-            return
-        for labels, total in ledger.take():
-            llm_series.count(self._meter, labels, total)
-            if self._budgets is not None:
-                for name, nano in self._budgets.add(labels, total):
-                    self._meter.add(llm.BUDGET_CHARGED, (name,), nano)
-        for reason, calls in ledger.duplicates().items():
-            self._meter.add(llm.DUPLICATE_CALLS, (reason,), calls - self._duplicates.get(reason, 0))
-            self._duplicates[reason] = calls
-
-    def _checkpoint(self) -> None:
-        """Write totals, then show series whose birth is now on disk."""
-        ledger = self._writer.ledger
-        if ledger is None:
-            return
-        self._take()
-        due = self._meter.due()
-        try:
-            ledger.checkpoint((series.metric.prometheus, series.labels) for series in due)
-        except LedgerError as error:
-            self._writer.failing(error)
-        else:
-            self._meter.release(due)
-
-    def _prune(self) -> None:
-        ledger = self._writer.ledger
-        try:
-            while ledger is not None and ledger.prune():
-                pass
-        except LedgerError as error:
-            self._writer.failing(error)
-
-    def _show_prices(self) -> None:
-        book = self._prices
-        info = llm.PRICES_INFO(1, source=book.source, version=book.version)
-        self._meter.replace("prices", [info, llm.PRICES_CHECKED(book.checked)])
-
-    def _show_budgets(self) -> None:
-        samples: list[Sample] = []
-        if self._budgets is not None:
-            samples = self._budgets.samples(time.time())
-        self._meter.replace("budgets", samples)
-
     def _scrape(self, request: Request) -> tuple[bytes, dict[str, str]]:
-        self._take()
-        self._own.refresh(self._writer)
-        body, headers = render(
-            self._meter, request.headers.get("accept", ""), request.headers.get("accept-encoding", "")
-        )
+        self._books.refresh()
+        meter = self._books.meter
+        body, headers = render(meter, request.headers.get("accept", ""), request.headers.get("accept-encoding", ""))
         # Only Prometheus sends this header: a person with curl must not end a new series' time at zero.
         if "x-prometheus-scrape-timeout-seconds" in request.headers:
-            self._meter.scraped()
+            meter.scraped()
         return body, headers
 
     def _start_export(self) -> None:
@@ -243,12 +133,12 @@ class Exporter:
         loop = asyncio.get_running_loop()
         resource = Resource({"service.name": "fleetwatch", "service.version": __version__})
 
-        async def snapshot() -> object:
-            self._take()
-            self._own.refresh(self._writer)
-            return metrics_data(self._meter, resource, time.time_ns(), __version__)
+        async def snapshot() -> MetricsData:
+            self._books.refresh()
+            return metrics_data(self._books.meter, resource, time.time_ns(), __version__)
 
         self._pusher = Pusher(
+            # The store belongs to the loop's thread, the exporter's network calls do not.
             lambda: asyncio.run_coroutine_threadsafe(snapshot(), loop).result(timeout=10),
             export.endpoint,
             export.interval,
@@ -256,16 +146,9 @@ class Exporter:
         )
         self._pusher.start()
 
-    async def _every(self, seconds: float, work: object) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                work()
-            except Exception:
-                log.exception("%s failed; it will be tried again", work)
 
-
-def _prices(settings: Settings) -> PriceBook:
+def price_book(settings: Settings) -> PriceBook:
+    """List prices with the settings' contract prices. Raises SettingsError."""
     overrides = [Override(**item.model_dump()) for item in settings.prices.overrides]
     try:
         return PriceBook(overrides, settings.prices.models)
@@ -273,8 +156,37 @@ def _prices(settings: Settings) -> PriceBook:
         raise SettingsError(str(error)) from None
 
 
-def _nano(usd: object) -> int:
-    return int(usd * 10**9)
+def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
+    receive = settings.receive
+    tls = None
+    if receive.tls_cert_file and receive.tls_key_file:
+        tls = Tls(receive.tls_cert_file, receive.tls_key_file)
+    elif receive.tls_cert_file or receive.tls_key_file:
+        raise SettingsError("receive: tls_cert_file and tls_key_file: expected both or none")
+    limits = Limits(
+        max_body_bytes=receive.max_body_bytes,
+        max_decompressed_bytes=receive.max_decompressed_bytes,
+        max_connections=receive.max_connections,
+        timeout=receive.timeout,
+    )
+    token = TokenFile(receive.token_file) if receive.token_file else None
+    return Intake(books.writer.sink, books.own, limits, token), tls
+
+
+def _sources(settings: Settings) -> list[Source]:
+    paces = settings.collect
+    unknown = sorted(set(paces) - set(source_names()))
+    if unknown:
+        raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(source_names())}")
+    wanted = {name: Pace(**paces[name].model_dump()) if name in paces else Pace() for name in source_names()}
+    return [load(name, pace) for name, pace in wanted.items() if pace.enabled]
+
+
+def _refused(setting: str, listen: str, error: OSError) -> str:
+    """Why an address cannot be had, and the one setting that moves it."""
+    if ports.is_free(listen):
+        return f"{setting}: cannot listen on {listen}: {error.strerror or error}"
+    return f"{setting}: {listen} is in use by {ports.holder(listen)}; stop it or set {setting} to another address"
 
 
 def _headers(file: Path | None) -> dict[str, str]:
@@ -282,3 +194,12 @@ def _headers(file: Path | None) -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            work()
+        except Exception:
+            log.exception("%s failed; it will be tried again", work.__qualname__)

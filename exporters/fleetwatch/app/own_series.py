@@ -22,15 +22,12 @@ class OwnSeries:
         self._meter = meter
         self._started = time.time()
         self._skews: list[tuple[float, float]] = []
-        answers = itertools.product(
-            exporter.SIGNAL.one_of, exporter.TRANSPORT.one_of, exporter.STATUS.one_of
-        )
-        for labels in answers:
-            meter.add(exporter.RECEIVER_REQUESTS, labels, 0)
-        for labels in itertools.product(exporter.SIGNAL.one_of, exporter.REJECT_REASON.one_of):
-            meter.add(exporter.RECEIVER_REJECTED, labels, 0)
+        for metric in (exporter.RECEIVER_REQUESTS, exporter.RECEIVER_REJECTED):
+            for labels in itertools.product(*(label.one_of for label in metric.labels)):
+                meter.add(metric, labels, 0)
         for kind in exporter.RECORD_KIND.one_of:
             meter.add(exporter.LEDGER_RECORDS, (kind,), 0)
+        meter.merge(exporter.LEDGER_COMMIT, (), [0] * (len(exporter.LEDGER_COMMIT.buckets) + 1), 0)
         for reason in exporter.LEDGER_ERROR.one_of:
             meter.add(exporter.LEDGER_ERRORS, (reason,), 0)
 

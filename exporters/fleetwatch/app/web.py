@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from fleetwatch import __version__
-
-_NAME = re.compile(r"[A-Za-z0-9]+")
 
 _HEADERS = {
     # Nothing here runs scripts or loads anything from elsewhere.
@@ -57,8 +54,9 @@ def web_app(
         why = trouble()
         return PlainTextResponse(f"{why}\n" if why else "ready\n", status_code=503 if why else 200)
 
+    names = sorted(file.stem for file in runbooks.glob("*.md"))
+
     async def landing(_: Request) -> Response:
-        names = sorted(file.stem for file in runbooks.glob("*.md"))
         page = _PAGE.format(
             version=__version__,
             state=html.escape(trouble() or "Ready: data is accepted."),
@@ -69,10 +67,9 @@ def web_app(
 
     async def runbook(request: Request) -> Response:
         name = request.path_params["name"]
-        file = runbooks / f"{name}.md"
-        if not _NAME.fullmatch(name) or not file.is_file():
+        if name not in names:
             return PlainTextResponse("no such runbook; / lists them\n", status_code=404)
-        return PlainTextResponse(file.read_text(encoding="utf-8"), headers=_HEADERS)
+        return FileResponse(runbooks / f"{name}.md", media_type="text/plain; charset=utf-8", headers=_HEADERS)
 
     routes = [
         Route("/", landing),

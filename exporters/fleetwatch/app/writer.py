@@ -20,6 +20,7 @@ from fleetwatch.records.llm import LlmCall, UsagePoint
 log = logging.getLogger(__name__)
 
 Record = LlmCall | UsagePoint
+_Group = tuple[Sequence[Record], asyncio.Future[None]]
 
 GATHER = 0.002
 """Seconds that the first request of a group waits for others; a sync to disk takes about as long."""
@@ -41,7 +42,7 @@ class Writer:
     """The only way into the ledger.
 
     open_ledger: opens it; may raise LedgerError, and is tried again later.
-    opened: called with a ledger just opened. committed: called after each commit with its result and duration in seconds.
+    opened: called with a ledger just opened. committed: called after each commit with its result and seconds it took.
     failed: called with the reason of each failure.
     """
 
@@ -57,7 +58,7 @@ class Writer:
         self._opened = opened
         self._committed = committed
         self._failed = failed
-        self._groups: list[tuple[Sequence[Record], asyncio.Future[None]]] = []
+        self._groups: list[_Group] = []
         self._flush_planned = False
         self._opened_last = 0.0
         self.pending = 0
@@ -105,10 +106,13 @@ class Writer:
             if any(committed[:2]) or committed.duplicates:
                 self._committed(committed, 0.0)
 
-    def close(self) -> None:
-        """Write what waits, then close the ledger."""
+    def finish(self) -> None:
+        """Write what waits."""
         while self._groups:
             self._flush()
+
+    def close(self) -> None:
+        """Close the ledger."""
         if self.ledger is not None:
             self.ledger.close()
             self.ledger = None
@@ -119,7 +123,8 @@ class Writer:
 
     def _flush(self) -> None:
         self._flush_planned = False
-        groups, count = [], 0
+        groups: list[_Group] = []
+        count = 0
         while self._groups and (not groups or count + len(self._groups[0][0]) <= GROUP_RECORDS):
             groups.append(self._groups.pop(0))
             count += len(groups[-1][0])
@@ -135,7 +140,9 @@ class Writer:
             self._fail(error)
             _answer(groups, _unavailable(error))
         except Exception:
-            log.exception("a group of %d records could not be written; trying its %d requests singly", count, len(groups))
+            log.exception(
+                "a group of %d records could not be written; trying its %d requests singly", count, len(groups)
+            )
             self._one_by_one(groups)
         else:
             _answer(groups, None)
@@ -148,7 +155,7 @@ class Writer:
         self.trouble = None
         self._committed(committed, time.perf_counter() - started)
 
-    def _one_by_one(self, groups: list[tuple[Sequence[Record], asyncio.Future[None]]]) -> None:
+    def _one_by_one(self, groups: list[_Group]) -> None:
         """One request that cannot be stored must not take the others with it, nor come again for ever."""
         for records, done in groups:
             try:
@@ -173,7 +180,7 @@ def _unavailable(error: LedgerError) -> Unavailable:
     return Unavailable(RETRY_AFTER, f"records cannot be committed at the moment: {error.reason.replace('_', ' ')}")
 
 
-def _answer(groups: list[tuple[Sequence[Record], asyncio.Future[None]]], error: Exception | None) -> None:
+def _answer(groups: list[_Group], error: Exception | None) -> None:
     for _, done in groups:
         if done.done():
             continue

@@ -17,9 +17,7 @@ REJECT_REASON = label(
     one_of=("no_id", "bad_tokens", "bad_time", "bad_text", "bad_point"),
 )
 RECORD_KIND = label("kind", "Kind of record.", one_of=("llm_call", "llm_usage"))
-LEDGER_ERROR = label(
-    "reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other")
-)
+LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))
 METRIC = label("metric", "Prometheus name of the metric.", at_most=400)
 LABEL = label("label", "Name of the label.", at_most=60)
 VERSION = label("version", "Version of fleetwatch.", at_most=4)

@@ -15,7 +15,9 @@ FILESYSTEM_STATE = label("system_filesystem_state", "Use of space.", one_of=("us
 
 LOAD_1M = gauge("system.cpu.load_average.1m", unit="{thread}", help="Threads that ran or waited, mean over a minute.")
 LOAD_5M = gauge("system.cpu.load_average.5m", unit="{thread}", help="Threads that ran or waited, mean over 5 minutes.")
-LOAD_15M = gauge("system.cpu.load_average.15m", unit="{thread}", help="Threads that ran or waited, mean over 15 minutes.")
+LOAD_15M = gauge(
+    "system.cpu.load_average.15m", unit="{thread}", help="Threads that ran or waited, mean over 15 minutes."
+)
 CPU_TIME = counter("system.cpu.time", unit="s", help="Processor time of all processors by mode.", labels=(CPU_STATE,))
 CPU_COUNT = gauge("system.cpu.logical.count", unit="{cpu}", help="Logical processors.")
 MEMORY_USAGE = gauge("system.memory.usage", unit="By", help="Memory by use.", labels=(MEMORY_STATE,))

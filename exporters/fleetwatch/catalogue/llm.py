@@ -21,7 +21,7 @@ KIND = label(
 )
 CONFIDENCE = label(
     "confidence",
-    "How sure the cost is: list or contract price, told by the sender, estimated from aggregates or a near model, unknown.",
+    "How sure the cost is: list or contract price; told by the sender; from aggregates or a near model; unknown.",
     one_of=("priced", "reported", "estimated", "unpriced"),
 )
 DUPLICATE_REASON = label(
@@ -50,7 +50,7 @@ TOKENS = counter(
 COST = counter(
     "llm.cost.usd",
     unit="{USD}",
-    help="Cost of LLM calls in US dollars. The series with confidence unpriced stay 0: see llm_unpriced_requests_total.",
+    help="Cost of LLM calls in US dollars. With confidence unpriced it stays 0: see llm_unpriced_requests_total.",
     labels=(AGENT, TEAM, PROVIDER, MODEL, CONFIDENCE),
     scale=NANO,
 )
@@ -90,11 +90,12 @@ UNPRICED_REQUESTS = counter(
 )
 
 BUDGET_LIMIT = gauge("llm.budget.usd", unit="{USD}", help="Limit of the budget for its period.", labels=(BUDGET,))
-BUDGET_SPENT = gauge(
-    "llm.budget.spent.usd", unit="{USD}", help="Spent in the current period.", labels=(BUDGET,)
-)
+BUDGET_SPENT = gauge("llm.budget.spent.usd", unit="{USD}", help="Spent in the current period.", labels=(BUDGET,))
 BUDGET_REMAINING = gauge(
-    "llm.budget.remaining.usd", unit="{USD}", help="Left in the current period; negative when overspent.", labels=(BUDGET,)
+    "llm.budget.remaining.usd",
+    unit="{USD}",
+    help="Left in the current period; negative when overspent.",
+    labels=(BUDGET,),
 )
 BUDGET_FORECAST = gauge(
     "llm.budget.forecast.usd",

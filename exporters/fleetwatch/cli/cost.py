@@ -14,7 +14,9 @@ COLUMNS = ("requests", "input", "cached", "output", "cost_usd", "priced", "repor
 
 
 @click.command("cost")
-@click.option("--by", type=click.Choice(GROUPS), multiple=True, default=("model",), show_default=True, help="May be repeated.")
+@click.option(
+    "--by", type=click.Choice(GROUPS), multiple=True, default=("model",), show_default=True, help="May be repeated."
+)
 @click.option("--since", help="A time such as 2026-11-01, 2026-11-01T08:00 (UTC), or an age such as 30m, 24h, 7d.")
 @click.option("--until", help="As --since. Times are taken to the full quarter of an hour.")
 @config_option

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import click
 
 from fleetwatch.cli._options import config_option
-from fleetwatch.settings import SettingsError, load
+from fleetwatch.settings import load
 
 
 @click.command("run")
@@ -22,13 +23,12 @@ def command(config: Path | None) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(config)
+    # The ledger tells what a company spends on what: nobody else's business.
+    os.umask(0o077)
 
     async def serve() -> None:
         exporter = Exporter(settings)
-        try:
-            await exporter.start()
-        except OSError as error:
-            raise SettingsError(str(error)) from None
+        await exporter.start()
         for name, address in exporter.addresses().items():
             click.echo(f"{name:8} {address}")
         await exporter.run_until_told()

@@ -1,8 +1,8 @@
-"""This machine: load, processor time, memory, file systems.
+"""The machine that the exporter runs on: load, processor time, memory, file systems.
 
-    system_cpu_load_average_1m 0.42
-    system_cpu_time_seconds_total{cpu_mode="user"} 1834.2
-    system_memory_usage_bytes{system_memory_state="used"} 8.1e9
+system_cpu_load_average_1m 0.42
+system_cpu_time_seconds_total{cpu_mode="user"} 1834.2
+system_memory_usage_bytes{system_memory_state="used"} 8.1e9
 """
 
 from __future__ import annotations
@@ -52,6 +52,4 @@ def _filesystems() -> Iterator[Sample]:
         where = partition.mountpoint
         reserved = usage.total - usage.used - usage.free
         for state, value in (("used", usage.used), ("free", usage.free), ("reserved", reserved)):
-            yield hosts.FILESYSTEM_USAGE(
-                value, system_filesystem_mountpoint=where, system_filesystem_state=state
-            )
+            yield hosts.FILESYSTEM_USAGE(value, system_filesystem_mountpoint=where, system_filesystem_state=state)

@@ -1,8 +1,8 @@
 """The exporter's own process.
 
-    process_memory_usage_bytes 6.1e7
-    process_cpu_time_seconds_total 12.8
-    process_unix_file_descriptor_count 31
+process_memory_usage_bytes 6.1e7
+process_cpu_time_seconds_total 12.8
+process_unix_file_descriptor_count 31
 """
 
 from __future__ import annotations

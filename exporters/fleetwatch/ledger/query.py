@@ -68,7 +68,9 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._db.close()
 
     def spending(self, by: Sequence[str], since: int | None = None, until: int | None = None) -> list[Spending]:
@@ -83,7 +85,7 @@ class Reader:
                 WHERE id > (SELECT value FROM meta WHERE name = 'checkpoint')
             ) JOIN label_sets ON label_sets.id = labels
             WHERE quarter >= ? AND quarter < ? GROUP BY {", ".join(names)}, confidence
-            """,  # noqa: S608 - names are ours: click and GROUPS let no others through
+            """,
             (0 if since is None else since // 900, 1 << 40 if until is None else -(-until // 900)),
         )
         groups: dict[tuple[str, ...], list[tuple[str, list[int]]]] = {}

@@ -71,19 +71,19 @@ PRAGMA user_version = {VERSION};
 """
 
 INSERT_CALL = (
-    f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token) "  # noqa: S608 - names of this file
+    f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token) "
     f"VALUES ({', '.join('?' * (len(SUMS) + 6))})"
 )
 
 FOLD_QUARTERS = (
-    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "  # noqa: S608 - names of this file
+    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "
     f"SELECT at / 900000000000, labels, {', '.join(f'sum({name})' for name in SUMS)} FROM llm_calls "
     "WHERE id > ? AND id <= ? GROUP BY 1, 2 "
     f"ON CONFLICT (quarter, labels) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
 
 FOLD_OLD_QUARTERS = (
-    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "  # noqa: S608 - names of this file
+    f"INSERT INTO quarters (quarter, labels, {', '.join(SUMS)}) "
     f"SELECT 0, labels, {', '.join(f'sum({name})' for name in SUMS)} FROM quarters "
     "WHERE quarter > 0 AND quarter < ? GROUP BY 2 "
     f"ON CONFLICT (quarter, labels) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"

@@ -281,7 +281,7 @@ class Ledger:
             self._totals[number] = Total.from_row(tuple(sums))
         columns = ", ".join(schema.SUMS)
         rows = self._db.execute(
-            f"SELECT key, span, at, labels, {columns}, duration, first_token FROM llm_calls WHERE id > ?",  # noqa: S608 - names of schema.py
+            f"SELECT key, span, at, labels, {columns}, duration, first_token FROM llm_calls WHERE id > ?",
             (self._meta("checkpoint"),),
         )
         for row in rows:

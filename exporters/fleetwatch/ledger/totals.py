@@ -95,7 +95,9 @@ class Total:
         self.duration_sum += other.duration_sum
         self.first_token_sum += other.first_token_sum
         self.duration_counts = [a + b for a, b in zip(self.duration_counts, other.duration_counts, strict=True)]
-        self.first_token_counts = [a + b for a, b in zip(self.first_token_counts, other.first_token_counts, strict=True)]
+        self.first_token_counts = [
+            a + b for a, b in zip(self.first_token_counts, other.first_token_counts, strict=True)
+        ]
 
     def to_row(self, labels: int) -> tuple[Any, ...]:
         return (

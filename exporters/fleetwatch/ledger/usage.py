@@ -104,8 +104,10 @@ class Usage:
         return found is not None and found[0] > now - SPANS_REMEMBERED
 
     def _difference(self, db: sqlite3.Connection, point: UsagePoint) -> LlmCall | None:
-        """The call's values since the stream's last point; None for a point that is older than that or says nothing new."""
-        found = db.execute("SELECT at, requests, tokens FROM usage_streams WHERE stream = ?", (point.stream,)).fetchone()
+        """The values since the stream's last point; None for a point that is older or says nothing new."""
+        found = db.execute(
+            "SELECT at, requests, tokens FROM usage_streams WHERE stream = ?", (point.stream,)
+        ).fetchone()
         at, requests, tokens = (found[0], found[1], json.loads(found[2])) if found else (-1, 0, [0] * len(Tokens()))
         if point.at <= at:
             return None

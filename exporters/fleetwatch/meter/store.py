@@ -113,7 +113,9 @@ class Meter:
             self._count_overflow(metric, name)
 
     def replace(self, source: str, samples: Iterable[Sample]) -> int:
-        """Replace all samples of a source (gauges, or counters kept elsewhere); what it no longer reports is gone. Returns the number of series.
+        """Replace all samples of a source (gauges, or counters kept elsewhere). Returns the number of series.
+
+        What the source no longer reports is gone.
 
         Two samples whose labels became equal by a bound are one series: the last one stays.
         """

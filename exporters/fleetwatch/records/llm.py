@@ -69,4 +69,4 @@ class UsagePoint(NamedTuple):
     at: int
     """Unix nanoseconds of the point's start and time."""
     call: LlmCall
-    """Labels and the point's own values: `tokens` of the point's kind, `requests` its count. `key` is (stream, time)."""
+    """Labels and the point's own values: its tokens, and its count as `requests`. `key` is that of (stream, time)."""

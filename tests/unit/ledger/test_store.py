@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_llm import call, point
 
 from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.query import Reader
 from fleetwatch.ledger.usage import Usage
 from fleetwatch.reckon.price import PriceBook
 from fleetwatch.records.llm import Tokens
+from support_llm import call, point
 
 BOOK = PriceBook()
 # 100 input tokens at 2.50 and 10 output tokens at 10.00 US dollars per million (list price of gpt-4o), in nano-USD.
@@ -123,9 +123,9 @@ def test_a_full_disk_is_named_and_passes(path: Path) -> None:
     ledger = Ledger(path, BOOK)
     # SQLite's own bound gives the same error code as a disk without space; tests/stack fills a real file system.
     ledger._db.execute("PRAGMA max_page_count = 40")
+    many = [call(agent=f"{number:0200}") for number in range(2000)]
     with pytest.raises(LedgerError) as failure:
-        for _ in range(200):
-            ledger.commit([call(agent=f"{number:0200}") for number in range(100)])
+        ledger.commit(many)
     assert failure.value.reason == "disk_full"
     assert "free space" in str(failure.value)
     counted = requests_and_cost(ledger)[0]

@@ -19,7 +19,22 @@ NAME = label("name", "A name.", at_most=100_000)
 COUNT = counter("test.count.usd", unit="{USD}", help='Odd help: \\ " and\nmore.', labels=(NAME,), scale=NANO)
 LEVEL = gauge("test.level", unit="1", help="Level.", labels=(NAME,))
 
-HOSTILE = ['"', "\\", "\n", "\r", "a\x00b", "\x1b[31m", "<script>", "<!channel>", "🙂", "\u2028", '\\"\n', " ", "", "\ud800"]
+HOSTILE = [
+    '"',
+    "\\",
+    "\n",
+    "\r",
+    "a\x00b",
+    "\x1b[31m",
+    "<script>",
+    "<!channel>",
+    "🙂",
+    "\u2028",
+    '\\"\n',
+    " ",
+    "",
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

@@ -1,0 +1,105 @@
+"""`fleetwatch check`: is everything that is configured well-formed?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import yaml
+
+from fleetwatch import catalogue, places
+from fleetwatch.cli._options import config_option
+from fleetwatch.settings import Settings, load
+
+
+class Finding(NamedTuple):
+    """Outcome of one check. problem: empty when all is well; skipped: why it could not be made."""
+
+    what: str
+    problem: str = ""
+    skipped: str = ""
+
+
+@click.command("check")
+@config_option
+def command(config: Path | None) -> None:
+    """Check settings, catalogue, Prometheus rules, Alertmanager routes, Collector configuration and boards.
+
+    Exit status 1 when something is wrong. What needs a program that is not here is skipped and named.
+    """
+    settings = load(config)
+    failed = False
+    for finding in _findings(settings):
+        failed = failed or bool(finding.problem)
+        state = "skipped" if finding.skipped else "wrong" if finding.problem else "ok"
+        detail = finding.skipped or finding.problem
+        click.echo(f"{state:8}{finding.what}{': ' + detail if detail else ''}")
+    if failed:
+        sys.exit(1)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield Finding("settings")
+    yield _prices(settings)
+    yield _catalogue()
+    prometheus = places.PROJECT / "prometheus"
+    yield _with("promtool", "prometheus.yml, rules and alerts", "check", "config", str(prometheus / "prometheus.yml"))
+    yield _runbooks(prometheus)
+    yield _with("amtool", "alertmanager.yml", "check-config", str(places.PROJECT / "alertmanager" / "alertmanager.yml"))
+    gateway = places.PROJECT / "otel-collector" / "gateway.yaml"
+    yield _with("otelcol-contrib", "gateway.yaml", "validate", f"--config={gateway}")
+    for board in sorted((places.PROJECT / "grafana" / "generated").glob("*.json")):
+        yield _board(board)
+
+
+def _prices(settings: Settings) -> Finding:
+    from fleetwatch.app.exporter import price_book  # noqa: PLC0415 - the price table is slow to load
+
+    book = price_book(settings)
+    return Finding(f"prices: {book.source} {book.version}, {len(settings.prices.overrides)} contract prices")
+
+
+def _catalogue() -> Finding:
+    names = [metric.prometheus for _, metric in catalogue.all_metrics()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return Finding(f"catalogue: {len(names)} metrics", f"{', '.join(twice)} stand twice" if twice else "")
+
+
+def _runbooks(folder: Path) -> Finding:
+    missing = []
+    count = 0
+    for file in sorted((folder / "alerts").glob("*.yml")):
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                count += 1
+                if not (folder / "runbooks" / f"{rule['alert']}.md").is_file():
+                    missing.append(rule["alert"])
+    return Finding(f"runbooks of {count} alerts", f"none for {', '.join(missing)}" if missing else "")
+
+
+def _with(program: str, what: str, *arguments: str) -> Finding:
+    """Let the program judge its own file."""
+    tools = os.environ.get("FLEETWATCH_TOOLS")
+    path = shutil.which(program, path=os.pathsep.join(filter(None, [tools and f"{tools}/bin", os.environ.get("PATH")])))
+    if path is None:
+        return Finding(what, skipped=f"{program} is not on PATH or in FLEETWATCH_TOOLS")
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    return Finding(what, "" if done.returncode == 0 else f"{program} says: {' | '.join(lines[-5:])}")
+
+
+def _board(file: Path) -> Finding:
+    try:
+        board = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return Finding(f"board {file.name}", f"no JSON: {error}")
+    expected = f"fw-{file.stem}"
+    problem = "" if board.get("uid") == expected else f"uid: expected {expected}, got {board.get('uid')}"
+    return Finding(f"board {file.name}", problem)

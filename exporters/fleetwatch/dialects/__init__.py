@@ -1,0 +1,65 @@
+"""Vocabularies: decoded OTLP requests in, records out.
+
+One file per vocabulary. A module of this package that names a `DIALECT` is registered by being in the folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import time
+from collections.abc import Iterable
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from fleetwatch.dialects.dialect import Batch, Dialect, Record, Translation
+from fleetwatch.dialects.resource import resource_of
+from fleetwatch.dialects.wire import decode
+
+__all__ = ["Record", "Translation", "decode", "dialects", "translate_logs", "translate_metrics", "translate_traces"]
+
+
+def translate_traces(request: ExportTraceServiceRequest, now: int | None = None) -> Translation:
+    """Records of the spans that a dialect knows; other spans are accepted and leave nothing. now: Unix ns."""
+    batch = Batch(time.time_ns() if now is None else now)
+    for group in request.resource_spans:
+        resource = resource_of(group.resource)
+        for scope in group.scope_spans:
+            rest: Iterable[Span] = scope.spans
+            for read in _SPANS:
+                rest = read(resource, rest, batch)
+    return batch.translation()
+
+
+def translate_metrics(request: ExportMetricsServiceRequest, now: int | None = None) -> Translation:
+    """Records of the data points that a dialect knows; others are accepted and leave nothing. now: Unix ns."""
+    batch = Batch(time.time_ns() if now is None else now)
+    for group in request.resource_metrics:
+        resource = resource_of(group.resource)
+        for scope in group.scope_metrics:
+            for dialect in _DIALECTS:
+                dialect.metrics(resource, scope, batch)
+    return batch.translation()
+
+
+def translate_logs(request: ExportLogsServiceRequest, now: int | None = None) -> Translation:  # noqa: ARG001 - as above
+    """Accepts everything and yields nothing: log events of the known dialects repeat what their spans say."""
+    return Translation([], {}, 0)
+
+
+def dialects() -> tuple[Dialect, ...]:
+    """The registered dialects, in the order in which they are asked."""
+    return _DIALECTS
+
+
+def _registered() -> tuple[Dialect, ...]:
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
+    found = [dialect for module in modules if isinstance(dialect := getattr(module, "DIALECT", None), Dialect)]
+    return tuple(sorted(found, key=lambda dialect: (dialect.order, dialect.name)))
+
+
+_DIALECTS = _registered()
+_SPANS = tuple(dialect.spans for dialect in _DIALECTS)

@@ -1,0 +1,287 @@
+"""OpenTelemetry GenAI semantic conventions: spans of LLM calls.
+
+Spans cost most of the receiver's time, so the reader touches each attribute once, decodes only those it needs, and
+remembers what the texts of a call say: calls of one agent to one model share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
+from fleetwatch.dialects.otel_genai_metrics import read_metrics
+from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, STATUS_ERROR, Labels, Words, labels_of
+from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
+from fleetwatch.dialects.resource import Resource
+from fleetwatch.dialects.text import BadCountError, nano_usd, number, whole
+from fleetwatch.records.llm import LlmCall, Tokens
+
+MAX_TOKENS = 10**9
+"""Tokens of one call; the largest context windows hold 10**7, so more is a mistake or an attack."""
+UNIQUE_ID = 16
+"""Characters from which a response id is unique by itself. Small local servers count up: `chatcmpl-1`."""
+
+USAGE = {
+    # field of Parts: names of the attribute, newest first. Input and output include all their parts.
+    "input": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+    "output": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    "cache_read": ("gen_ai.usage.cache_read.input_tokens",),
+    "cache_write": ("gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens"),
+    "reasoning": ("gen_ai.usage.reasoning.output_tokens",),
+    "audio_in": ("gen_ai.usage.audio.input_tokens",),
+    "audio_out": ("gen_ai.usage.audio.output_tokens",),
+    "image": ("gen_ai.usage.image.input_tokens",),
+    "cached_audio": ("gen_ai.usage.audio.cache_read.input_tokens",),
+    "cached_image": ("gen_ai.usage.image.cache_read.input_tokens",),
+    # In no convention yet; several senders agree on the name.
+    "cache_write_long": ("gen_ai.usage.cache_creation.ephemeral_1h_input_tokens",),
+}
+FIRST_CHUNK = ("gen_ai.response.time_to_first_chunk", "gen_ai.response.time_to_first_token")
+"""Seconds."""
+FIRST_EVENTS = frozenset(
+    {"gen_ai.first_token", "gen_ai.content.first_token", "first_token", "gen_ai.content.completion.chunk"}
+)
+"""Span events at the first token; the last one comes with every chunk."""
+
+# Where an attribute goes, by its code: a position in Words, or _COUNTS + a position in Parts; _ID and _FINISH need
+# care. From _RARE on: older names, which fill a place only while it is empty, and what few spans have.
+_COUNTS: Final = 16
+_ID: Final = 32
+_FINISH: Final = 33
+_RARE: Final = 34
+
+_BLANK_WORDS: Final[list[str | int]] = [0, 0, *[""] * (len(Words._fields) - 2)]
+_BLANK_COUNTS: Final = [0] * len(Parts._fields)
+_NO_PARTS: Final = _BLANK_COUNTS[2:]
+_OPERATION, _RESPONSE_MODEL, _REQUEST_MODEL, _ERROR_TYPE, _FINISH_REASON = map(
+    Words._fields.index, ("operation", "response_model", "request_model", "error_type", "finish_reason")
+)
+
+
+def _codes() -> tuple[dict[str, int], list[tuple[str, int]]]:
+    """Attribute -> code; and for each code from _RARE on: (what it is, position that it fills)."""
+    codes = {"gen_ai.response.id": _ID, "gen_ai.response.finish_reasons": _FINISH}
+    rare: list[tuple[str, int]] = []
+
+    def add(name: str, what: str, position: int = 0) -> None:
+        codes[name] = _RARE + len(rare)
+        rare.append((what, position))
+
+    for field, (newest, *older) in ATTRIBUTES.items():
+        codes[newest] = Words._fields.index(field)
+        for name in older:
+            add(name, "word", codes[newest])
+    for field, (newest, *older) in USAGE.items():
+        position = Parts._fields.index(field)
+        codes[newest] = _COUNTS + position
+        for name in older:
+            add(name, "count", position)
+    for name in FIRST_CHUNK:
+        add(name, "first")
+    add("gen_ai.usage.cost", "cost")
+    add("gen_ai.usage.cost.amount", "amount")
+    add("gen_ai.usage.cost.currency", "currency")
+    return codes, rare
+
+
+_CODES, _RARE_CARE = _codes()
+
+_MOST_KNOWN: Final = 8192
+_LONGEST_KNOWN: Final = 2000
+"""Label sets remembered, and characters of one: at most some 20 MB, however hostile the texts."""
+_known: dict[tuple[str | int, ...], Labels] = {}
+
+_NO_TRACE: Final = bytes(16)
+_NO_SPAN: Final = bytes(8)
+
+
+class _Told:
+    """What few spans tell. first: seconds to the first token. The costs are in nano-USD if they are in dollars."""
+
+    __slots__ = ("amount", "currency", "first", "plain_cost")
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.plain_cost: int | None = None
+        self.amount: int | None = None
+        self.currency = ""
+
+    @property
+    def cost(self) -> int | None:
+        """An amount counts only when it is said to be in US dollars."""
+        return self.amount if self.amount is not None and self.currency.upper() == "USD" else self.plain_cost
+
+
+def read_spans(resource: Resource, spans: Iterable[Span], batch: Batch) -> list[Span]:
+    """LLM calls of the spans into the batch; returns the spans that name neither an operation nor a model."""
+    rest: list[Span] = []
+    for span in spans:
+        try:
+            if not _read_span(span, resource, batch):
+                rest.append(span)
+        except BadCountError:
+            batch.reject("bad_tokens")
+    return rest
+
+
+def _read_span(span: Span, resource: Resource, batch: Batch) -> bool:
+    """Whether this dialect knows the span; a call goes into the batch. Raises BadCountError."""
+    words, counts = _BLANK_WORDS.copy(), _BLANK_COUNTS.copy()
+    words[0], words[1] = resource.number, span.status.code
+    response_id = ""
+    told: _Told | None = None
+    for attribute in span.attributes:
+        code = _CODES.get(attribute.key)
+        if code is None:
+            continue
+        value = attribute.value
+        if code < _COUNTS:
+            words[code] = value.string_value
+        elif code < _ID:
+            count = value.int_value or whole(value)
+            if not 0 <= count <= MAX_TOKENS:
+                raise BadCountError
+            counts[code - _COUNTS] = count
+        elif code == _ID:
+            response_id = value.string_value
+        elif code == _FINISH:
+            words[_FINISH_REASON] = _first_text(value)
+        else:
+            if told is None:
+                told = _Told()
+            _read_rare(code, value, words, counts, told)
+    if not (words[_OPERATION] or words[_RESPONSE_MODEL] or words[_REQUEST_MODEL]):
+        return False
+    if words[1] == STATUS_ERROR and not words[_ERROR_TYPE]:
+        words[_ERROR_TYPE] = _exception_type(span)
+    labels = _known.get(tuple(words)) or _learn(words, resource)
+    if labels.counted and (not labels.needs_usage or any(counts)):
+        _add_call(span, labels, counts, response_id, told, resource.service, batch)
+    return True
+
+
+def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
+    span: Span,
+    labels: Labels,
+    counts: list[int],
+    response_id: str,
+    told: _Told | None,
+    service: str,
+    batch: Batch,
+) -> None:
+    """One call into the batch, or its refusal."""
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    if end > batch.newest:  # noqa: PLR1730 - max() takes three times as long
+        batch.newest = end
+    if not EARLIEST <= start <= end <= batch.now + MAX_LEAD:
+        batch.reject("bad_time")
+        return
+    ids = span.trace_id + span.span_id
+    if len(ids) != 24 or ids[:16] == _NO_TRACE or ids[16:] == _NO_SPAN:
+        if not response_id:
+            batch.reject("no_id")
+            return
+        ids = _NO_TRACE + _NO_SPAN
+    batch.records.append(
+        LlmCall(
+            _key(response_id, ids, labels, counts) if response_id else ids,
+            ids,
+            end,
+            labels.agent,
+            labels.team,
+            labels.provider,
+            labels.model,
+            labels.operation,
+            labels.outcome,
+            labels.error_type,
+            Tokens(counts[0], 0, 0, counts[1]) if counts[2:] == _NO_PARTS else tokens_of(counts),
+            end - start,
+            _first_token(told, span, end - start) if told or span.events else None,
+            labels.service_tier,
+            labels.region,
+            labels.batch,
+            told.cost if told else None,
+            1,
+            service,
+        )
+    )
+
+
+def _learn(words: list[str | int], resource: Resource) -> Labels:
+    """The labels of `words`, remembered."""
+    labels = labels_of(Words(*words), resource)  # type: ignore[arg-type]  # the first two are numbers, the rest texts
+    if sum(len(word) for word in words if isinstance(word, str)) <= _LONGEST_KNOWN:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[tuple(words)] = labels
+    return labels
+
+
+def _read_rare(code: int, value: AnyValue, words: list[str | int], counts: list[int], told: _Told) -> None:
+    what, position = _RARE_CARE[code - _RARE]
+    if what == "word":
+        words[position] = words[position] or value.string_value
+    elif what == "count":
+        count = whole(value)
+        if not 0 <= count <= MAX_TOKENS:
+            raise BadCountError
+        counts[position] = counts[position] or count
+    elif what == "first":
+        told.first = value.double_value or number(value) or told.first
+    elif what == "cost":
+        told.plain_cost = nano_usd(value)
+    elif what == "amount":
+        told.amount = nano_usd(value)
+    else:
+        told.currency = value.string_value
+
+
+def _key(response_id: str, ids: bytes, labels: Labels, counts: list[int]) -> bytes:
+    """16 bytes that two sightings of one response share.
+
+    A short id is unique only inside its trace, where the sightings of several instrumentations meet.
+    """
+    raw = response_id.encode()
+    if len(response_id) < UNIQUE_ID:
+        raw = b"\0".join((raw, ids[:16], labels.model.encode(), b"%d %d" % (counts[0], counts[1])))
+    return blake2b(raw, digest_size=16).digest()
+
+
+def _first_token(told: _Told | None, span: Span, duration: int) -> int | None:
+    """Nanoseconds to the first token, by attribute or span event; None when impossible or not told."""
+    if told and told.first is not None:
+        # Compared before rounding: an infinity or NaN has no integer.
+        return _within(round(told.first * 1e9), duration) if 0 < told.first < 1e9 else None
+    for event in span.events:
+        if event.name in FIRST_EVENTS:
+            return _within(event.time_unix_nano - span.start_time_unix_nano, duration)
+    return None
+
+
+def _within(first: int, duration: int) -> int | None:
+    """The first token comes before the end; clocks of span and stream may differ by a millisecond."""
+    return min(first, duration) if 0 < first <= duration + 1_000_000 else None
+
+
+def _first_text(value: AnyValue) -> str:
+    """The first text of a list, or the text itself."""
+    values = value.array_value.values
+    return values[0].string_value if values else value.string_value
+
+
+def _exception_type(span: Span) -> str:
+    """Type of the last exception that the span recorded; empty when it recorded none."""
+    found = ""
+    for event in span.events:
+        for attribute in event.attributes:
+            if attribute.key == "exception.type":
+                found = attribute.value.string_value
+    return found
+
+
+DIALECT = Dialect("otel_genai", 100, read_spans, read_metrics)

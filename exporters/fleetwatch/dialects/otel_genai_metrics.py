@@ -1,0 +1,250 @@
+"""OpenTelemetry GenAI semantic conventions: token usage of senders that have metrics only.
+
+The conventions tell the kinds of tokens of one set of calls in several data points: one per token type (1.27 to 1.41),
+or one per metric and modality (newest). Cache, reasoning and modality counts are inside the input or output count, so a
+point alone cannot be told without overlap. All points of one resource, scope, attribute set and time become one record.
+
+A sender or Collector that splits these points over requests gives one record for each part: the parts of a whole that
+come apart from it are then counted on top of it. Common senders and the Collector's persistent queue do not split.
+
+Calls are counted by the input points of the old histogram (a call has one input and one output point, so counting both
+would double them), and by `gen_ai.client.inference.operation.input_tokens` of the newest conventions, whose counters
+have no call count: that record has requests and no tokens, the counters' record tokens and no requests.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
+    ExponentialHistogramDataPoint,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    ScopeMetrics,
+)
+
+from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch
+from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, Labels, Words, labels_of
+from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
+from fleetwatch.dialects.resource import Resource, attributes_digest
+from fleetwatch.dialects.text import texts
+from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
+
+MAX_POINT: Final = 10**15
+"""Tokens of one point: a million a second for thirty years. A cumulative point holds its process's whole life."""
+
+_OLD: Final = "gen_ai.client.token.usage"
+_CALLS: Final = "gen_ai.client.inference.operation.input_tokens"
+_COUNTERS: Final = {
+    "gen_ai.client.inference.usage.input_tokens": "input",
+    "gen_ai.client.inference.usage.output_tokens": "output",
+    "gen_ai.client.inference.usage.cache_read.input_tokens": "cache_read",
+    "gen_ai.client.inference.usage.cache_write.input_tokens": "cache_write",
+    "gen_ai.client.inference.usage.reasoning.output_tokens": "reasoning",
+}
+_READ: Final = frozenset({_OLD, _CALLS, *_COUNTERS})
+_TYPES: Final = {
+    # gen_ai.token.type -> field of Parts. Other values (`total`, `tool` …) would repeat tokens and are left out.
+    "input": "input",
+    "prompt": "input",
+    "output": "output",
+    "completion": "output",
+    "cache_read": "cache_read",
+    "cache_write": "cache_write",
+    "cache_creation": "cache_write",
+    "reasoning": "reasoning",
+}
+_MODALITIES: Final = {
+    # (field, gen_ai.token.modality) -> the part of Parts that such a point fills as well
+    ("input", "audio"): "audio_in",
+    ("input", "image"): "image",
+    ("output", "audio"): "audio_out",
+    ("cache_read", "audio"): "cached_audio",
+    ("cache_read", "image"): "cached_image",
+}
+_TYPE, _MODALITY = "gen_ai.token.type", "gen_ai.token.modality"
+
+_Point = HistogramDataPoint | ExponentialHistogramDataPoint | NumberDataPoint
+_NO_VALUE: Final = 1
+"""OTLP data point flag: the stream has no value at this time."""
+
+
+class _Reading(NamedTuple):
+    """One good data point. field: of Parts, empty for a point that only counts calls."""
+
+    field: str
+    modality: str
+    tokens: int
+    requests: int
+
+
+class _Group:
+    """The readings of one attribute set at one time, by field and modality."""
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.readings: dict[tuple[str, str], _Reading] = {}
+        self.start = sys.maxsize
+
+    def parts(self) -> Parts:
+        sums = dict.fromkeys(Parts._fields, 0)
+        for field, modality, tokens, _ in self.readings.values():
+            if field:
+                sums[field] += tokens
+            if part := _MODALITIES.get((field, modality)):
+                sums[part] += tokens
+        return Parts(**sums)
+
+
+def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> None:
+    """Token usage of one scope into the batch."""
+    names = {metric.name for metric in scope.metrics}
+    # A sender that emits both generations while it migrates means the same calls.
+    skipped = _OLD if not names.isdisjoint(_COUNTERS) else _CALLS if _OLD in names else ""
+    reader = _ScopeReader(resource, batch)
+    for metric in scope.metrics:
+        if metric.name in _READ and metric.name != skipped:
+            for point, cumulative in _points(metric, batch):
+                reader.read(metric.name, point, cumulative)
+    origin = f"{scope.scope.name}\x1f{scope.scope.version}".encode()
+    batch.records.extend(reader.records(origin))
+
+
+class _ScopeReader:
+    """Gathers the points of one scope into groups."""
+
+    def __init__(self, resource: Resource, batch: Batch) -> None:
+        self.resource, self.batch = resource, batch
+        self.groups: dict[tuple[str, bool, int, bytes], list[_Group]] = {}
+
+    def read(self, name: str, point: _Point, cumulative: bool) -> None:
+        """One data point into its group, or its refusal."""
+        if point.flags & _NO_VALUE:
+            return
+        batch, start, at = self.batch, point.start_time_unix_nano, point.time_unix_nano
+        batch.newest = max(batch.newest, at)
+        # A start of 0 means unknown.
+        if not EARLIEST <= at <= batch.now + MAX_LEAD or start > at:
+            batch.reject("bad_time")
+            return
+        value = _value(point)
+        if value is None:
+            batch.reject("bad_point")
+            return
+        found = texts(point.attributes)
+        reading = _reading(name, found, *value)
+        labels = labels_of(_words(found, self.resource), self.resource)
+        if reading is None or not labels.counted:
+            return
+        digest = attributes_digest(item for item in point.attributes if item.key not in {_TYPE, _MODALITY})
+        family = "counters" if name in _COUNTERS else name
+        same = self.groups.setdefault((family, cumulative, at, digest), [])
+        for group in same:
+            if reading[:2] not in group.readings:
+                break
+        else:
+            # A second stream of the same attributes: two processes with one identity.
+            same.append(group := _Group(labels))
+        group.readings[reading[:2]] = reading
+        # SDKs start the streams of one attribute set within a call of each other; the first start stays for good.
+        group.start = min(group.start, start)
+
+    def records(self, origin: bytes) -> Iterator[UsagePoint]:
+        """The groups that hold something. origin: what tells this scope from others."""
+        for (family, cumulative, at, digest), same in self.groups.items():
+            for group in same:
+                parts = group.parts()
+                requests = sum(reading.requests for reading in group.readings.values())
+                if not requests and not any(parts):
+                    continue
+                stream = _digest(self.resource.digest, origin, family.encode(), digest, b"%d" % group.start)
+                # The kinds that came are in the key: parts of a split export are no duplicates of each other.
+                key = _digest(stream, b"%d" % at, repr(sorted(group.readings)).encode())
+                call = _call(key, at, group.labels, tokens_of(parts), requests, service=self.resource.service)
+                yield UsagePoint(stream, cumulative, group.start, at, call)
+
+
+def _reading(name: str, found: dict[str, str], tokens: int, count: int) -> _Reading | None:
+    """What a point says; None for token types that repeat others."""
+    if name == _CALLS:
+        return _Reading("", "", 0, count)
+    modality = found.get(_MODALITY, "")
+    if name in _COUNTERS:
+        return _Reading(_COUNTERS[name], modality, tokens, 0)
+    field = _TYPES.get(found.get(_TYPE, "").lower())
+    return _Reading(field, modality, tokens, count if field == "input" else 0) if field else None
+
+
+def _points(metric: Metric, batch: Batch) -> Iterator[tuple[_Point, bool]]:
+    """(point, cumulative) of a histogram or sum; those without a temporality cannot be summed and are rejected."""
+    kind = metric.WhichOneof("data")
+    if kind is None:
+        return
+    data = getattr(metric, kind)
+    if kind not in {"histogram", "exponential_histogram", "sum"} or (
+        data.aggregation_temporality
+        not in {
+            AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
+            AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+        }
+    ):
+        batch.reject("bad_point", len(data.data_points))
+        return
+    cumulative = data.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    for point in data.data_points:
+        yield point, cumulative
+
+
+def _words(found: dict[str, str], resource: Resource) -> Words:
+    named = {field: next((found[name] for name in names if name in found), "") for field, names in ATTRIBUTES.items()}
+    return Words(resource=resource.number, status=0, finish_reason="", **named)
+
+
+def _value(point: _Point) -> tuple[int, int] | None:
+    """(tokens, calls) of a point; None when it is no count: no sum, not whole, negative, NaN or absurd."""
+    if isinstance(point, NumberDataPoint):
+        number = point.as_double if point.WhichOneof("value") == "as_double" else point.as_int
+        count = 0
+    else:
+        if not point.HasField("sum") and point.count:
+            return None
+        number, count = point.sum, point.count
+    if not math.isfinite(number) or number != int(number) or not 0 <= number <= MAX_POINT or count > MAX_POINT:
+        return None
+    return int(number), count
+
+
+def _call(key: bytes, at: int, labels: Labels, tokens: Tokens, requests: int, *, service: str) -> LlmCall:
+    return LlmCall(
+        key=key,
+        span=b"",
+        at=at,
+        agent=labels.agent,
+        team=labels.team,
+        provider=labels.provider,
+        model=labels.model,
+        operation=labels.operation,
+        outcome=labels.outcome,
+        error_type=labels.error_type,
+        tokens=tokens,
+        duration=None,
+        first_token=None,
+        service_tier=labels.service_tier,
+        region=labels.region,
+        batch=labels.batch,
+        requests=requests,
+        service=service,
+    )
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(b"%d " % len(part) + part)
+    return digest.digest()

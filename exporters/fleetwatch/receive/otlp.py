@@ -1,0 +1,184 @@
+"""The part that both transports share: bytes of a request -> records -> committed, with what was left out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple, Protocol
+
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from fleetwatch.dialects import Record, Translation, translate_logs, translate_metrics, translate_traces
+from fleetwatch.receive.body import decompress, from_json, from_protobuf
+from fleetwatch.receive.errors import Broken, Refusal, TooLarge, Unavailable
+from fleetwatch.receive.limits import Limits
+from fleetwatch.receive.split import WHOLE, split
+from fleetwatch.receive.token import TokenFile
+
+log = logging.getLogger(__name__)
+
+SignalName = Literal["traces", "metrics", "logs"]
+Sink = Callable[[list[Record]], Awaitable[None]]
+"""Resolves when the records are on disk. Raises Throttled or Unavailable, which ask the sender to come again."""
+Translate = Callable[[Any], Translation]
+
+
+class Observer(Protocol):
+    """Told of every answer. Called in the event loop: it must not block."""
+
+    def request(self, signal: str, transport: str, status: str) -> None: ...
+    def rejected(self, signal: str, reason: str, n: int) -> None: ...
+    def skew(self, ns: int) -> None: ...
+
+
+class Signal(NamedTuple):
+    name: SignalName
+    service: str
+    """Full name of the gRPC service; its method is Export."""
+    request: type[Message]
+    response: Callable[..., Message]
+    rejected_field: str
+
+
+SIGNALS: Mapping[SignalName, Signal] = {
+    "traces": Signal(
+        "traces",
+        "opentelemetry.proto.collector.trace.v1.TraceService",
+        ExportTraceServiceRequest,
+        ExportTraceServiceResponse,
+        "rejected_spans",
+    ),
+    "metrics": Signal(
+        "metrics",
+        "opentelemetry.proto.collector.metrics.v1.MetricsService",
+        ExportMetricsServiceRequest,
+        ExportMetricsServiceResponse,
+        "rejected_data_points",
+    ),
+    "logs": Signal(
+        "logs",
+        "opentelemetry.proto.collector.logs.v1.LogsService",
+        ExportLogsServiceRequest,
+        ExportLogsServiceResponse,
+        "rejected_log_records",
+    ),
+}
+
+TRANSLATORS: Mapping[SignalName, Translate] = {
+    "traces": translate_traces,
+    "metrics": translate_metrics,
+    "logs": translate_logs,
+}
+
+
+class Intake:
+    """Takes requests of all signals; one for both transports, so that their bounds are common."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        observer: Observer,
+        limits: Limits = Limits(),  # noqa: B008 - a tuple cannot change
+        token: TokenFile | None = None,
+        translators: Mapping[SignalName, Translate] = TRANSLATORS,
+    ) -> None:
+        self.limits = limits
+        self.observer = observer
+        self._sink = sink
+        self._token = token
+        self._translators = translators
+        self._held = 0
+
+    def admit(self, authorization: bytes | None) -> None:
+        """Raises Unauthorized unless the sender shows the token, if one is asked for."""
+        if self._token is not None:
+            self._token.check(authorization)
+
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of one body while it is in memory: `hold(size)` for each part.
+
+        Raises TooLarge past the bound of one body, Unavailable past the bound of all together.
+        """
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            mine += size
+            self._held += size
+            if mine > self.limits.max_body_bytes:
+                raise TooLarge(f"the body is larger than {self.limits.max_body_bytes} bytes")
+            if self._held > self.limits.max_held_bytes:
+                raise Unavailable(1.0, "too many requests are arriving at once")
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
+
+    async def take(self, signal: Signal, body: bytes, encoding: bytes, *, json: bool = False) -> Message:
+        """The response to a request that is now on disk, as far as it was good. Raises Refusal."""
+        plain = decompress(body, encoding, self.limits.max_decompressed_bytes)
+        if json:
+            records, rejected, skew = self._translated(signal, from_json(plain, signal.request))
+        elif len(plain) <= WHOLE:
+            records, rejected, skew = self._translated(signal, from_protobuf(plain, signal.request))
+        else:
+            records, rejected, skew = await self._in_parts(signal, plain)
+        del plain  # it may be large, and the commit may wait
+        if records:
+            await self._commit(records)
+        if skew:
+            self.observer.skew(skew)
+        if not rejected:
+            return signal.response()
+        for reason, number in rejected.items():
+            self.observer.rejected(signal.name, reason, number)
+        return _partial(signal, rejected)
+
+    def _translated(self, signal: Signal, request: Message) -> Translation:
+        try:
+            return self._translators[signal.name](request)
+        except Exception as error:
+            log.exception("a request of %s could not be translated", signal.name)
+            raise Broken("the request could not be translated") from error
+
+    async def _in_parts(self, signal: Signal, body: bytes) -> Translation:
+        records: list[Record] = []
+        rejected: Counter[str] = Counter()
+        skew = 0
+        for part in split(body):
+            one = self._translated(signal, from_protobuf(part, signal.request))
+            records += one.records
+            rejected.update(one.rejected)
+            skew = max(skew, one.skew)
+            await asyncio.sleep(0)  # the others' turn
+        return Translation(records, rejected, skew)
+
+    async def _commit(self, records: list[Record]) -> None:
+        try:
+            await self._sink(records)
+        except Refusal:
+            raise
+        except Exception as error:
+            log.exception("records could not be committed")
+            raise Unavailable(5.0) from error
+
+
+def _partial(signal: Signal, rejected: Mapping[str, int]) -> Message:
+    reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(rejected.items()))
+    return signal.response(
+        partial_success={signal.rejected_field: sum(rejected.values()), "error_message": f"not accepted: {reasons}"}
+    )
