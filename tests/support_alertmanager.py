@@ -1,13 +1,12 @@
 """A real Alertmanager with the shipped configuration, and the services it talks to, on loopback.
 
-with NotificationSink() as sink, Alertmanager(program, tmp_path, sink) as alertmanager:
-    alertmanager.post([alert("LlmErrorRatioHigh", severity="page")])
+with NotificationSink() as sink, running_alertmanager(programs()[0], tmp_path, sink) as alertmanager:
+    alertmanager.post([alert("ExporterDown", severity="page")])
     message = wait_for(lambda: sink.slack, what="a Slack message")[0]
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 import yaml
+
 from support import free_port, wait_for
 from support_stack import running
 
@@ -170,6 +170,7 @@ def slack_errors(message: Mapping[str, Any]) -> list[str]:
             ]
             bare = SLACK_MARKUP.sub("", text)
             errors += [f"{name}: bare {mark}" for mark in "<>`*~" if mark in bare]
+            errors += [f"{name}: bare _"] if re.search(r"\b_|_\b", bare, re.ASCII) else []
             errors += [f"{name}: live address"] if "://" in bare else []
             errors += [f"{name}: & is no entity"] if SLACK_ENTITY.search(text) else []
             errors += (
@@ -229,6 +230,13 @@ class Program(NamedTuple):
     alertmanager: str
     amtool: str
 
+    def problem(self) -> str:
+        """Why it cannot run here; empty when it can."""
+        templates = Path("/usr/share/prometheus/alertmanager/default.tmpl")
+        if Path(self.alertmanager).name == "prometheus-alertmanager" and not templates.exists():
+            return f"Debian's Alertmanager {self.version} needs {templates} of its package"
+        return ""
+
 
 def programs() -> list[Program]:
     """Every Alertmanager here, one per version: FLEETWATCH_TOOLS, PATH, unpacked Debian packages."""
@@ -247,17 +255,12 @@ def programs() -> list[Program]:
     return list(found.values())
 
 
-def alert(
-    name: str | None, *, status: str = "firing", annotations: Mapping[str, str] | None = None, **labels: str
-) -> dict[str, Any]:
-    """An alert for POST /api/v2/alerts."""
-    now = datetime.datetime.now(datetime.UTC)
-    ends = now if status == "resolved" else now + datetime.timedelta(hours=1)
+def alert(name: str | None, *, annotations: Mapping[str, str] | None = None, **labels: str) -> dict[str, Any]:
+    """An alert for POST /api/v2/alerts that fires from its arrival on, for 5 minutes unless it is sent again."""
     named = {"alertname": name} if name is not None else {}
     return {
         "labels": {**named, **labels},
         "annotations": dict(annotations or {}),
-        "endsAt": ends.isoformat(),
         "generatorURL": "http://127.0.0.1:9090/graph?g0.expr=up",
     }
 
@@ -307,13 +310,23 @@ class Alertmanager(NamedTuple):
 
 @contextmanager
 def running_alertmanager(
-    program: Program, folder: Path, sink: NotificationSink, change: Change | None = None
+    program: Program,
+    folder: Path,
+    sink: NotificationSink,
+    change: Change | None = None,
+    config: Path | None = None,
 ) -> Iterator[Alertmanager]:
-    """Alertmanager with the shipped configuration on an ephemeral loopback port; its data and log are in `folder`."""
+    """Alertmanager on an ephemeral loopback port, its data and log in `folder`.
+
+    It is started in the folder of `config`; without one, the shipped configuration is rendered for `sink`.
+    """
+    config = config or render(folder / "alertmanager", sink, change)
     alertmanager = Alertmanager(f"http://127.0.0.1:{free_port()}", folder / "alertmanager.log")
     command = [
+        "env",
+        f"--chdir={config.parent}",
         program.alertmanager,
-        f"--config.file={render(folder / 'alertmanager', sink, change)}",
+        f"--config.file={config}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address={alertmanager.url.removeprefix('http://')}",
         "--web.external-url=http://127.0.0.1:9093",

@@ -25,11 +25,12 @@ FOREIGN = {
     "prometheus_target_scrapes_exceeded_body_size_limit_total": Foreign((), "bodies cut; sizes need a feature flag"),
     "prometheus_rule_evaluation_failures_total": Foreign(("rule_group",), "rules that are blind"),
     "prometheus_rule_group_last_duration_seconds": Foreign(("rule_group",), "what our rules cost"),
+    "prometheus_config_last_reload_successful": Foreign((), "a wrong configuration that was refused; in a runbook"),
     "prometheus_notifications_errors_total": Foreign(("alertmanager",), "alerts that never reached Alertmanager"),
     # Alertmanager about itself.
     "alertmanager_notifications_failed_total": Foreign(("integration",), "messages that nobody got"),
     "alertmanager_notifications_total": Foreign(("integration",), "what the failures are a share of"),
     "alertmanager_alerts": Foreign(("state",), "alerts by state, on the board of the watcher"),
-    # Prometheus makes this one of its own alerts.
+    # Prometheus makes this one of its alerts.
     "ALERTS": Foreign(("alertname", "alertstate", "severity", "domain", "owner"), "firing alerts, on boards"),
 }

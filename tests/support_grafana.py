@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -9,13 +10,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
 from support import free_port, wait_for
 from support_stack import REPO, running
 
 PROVISIONING = REPO / "grafana" / "provisioning"
+ADMIN = {"Authorization": "Basic " + base64.b64encode(b"admin:admin").decode()}
+"""Grafana's first login, as it stands in a new data folder."""
+
 GENERATED = REPO / "grafana" / "generated"
 
 
@@ -32,7 +37,7 @@ def grafana_home() -> Path:
 def start_grafana(
     folder: Path, prometheus_url: str, boards: Path = GENERATED, provisioning: Path = PROVISIONING
 ) -> Iterator[str]:
-    """Base URL of a Grafana whose data lie in `folder`, open to anyone on loopback, until the block ends."""
+    """Base URL of a Grafana whose data lie in `folder`, that anyone on loopback may read, until the block ends."""
     home = grafana_home()
     port = free_port()
     env = {
@@ -43,7 +48,7 @@ def start_grafana(
         "GF_SERVER_HTTP_ADDR": "127.0.0.1",
         "GF_SERVER_HTTP_PORT": str(port),
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
-        "GF_AUTH_ANONYMOUS_ORG_ROLE": "Admin",
+        "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
         "GF_SECURITY_ANGULAR_SUPPORT_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -84,8 +89,15 @@ def chromium() -> str:
     return path
 
 
-def screenshot(url: str, path: Path, width: int = 1600) -> list[str]:
-    """A picture of the whole board once all its panels have drawn. Returns the texts of the panels' error marks."""
+class Seen(NamedTuple):
+    """What a reader of a board sees: its words, and how many panels carry an error mark."""
+
+    text: str
+    errors: int
+
+
+def screenshot(url: str, path: Path, width: int = 1600) -> Seen:
+    """A picture of the whole board once all its panels have drawn."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -111,13 +123,12 @@ def screenshot(url: str, path: Path, width: int = 1600) -> list[str]:
             height = int(page.evaluate(CONTENT_HEIGHT))
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function(NOTHING_LOADS, timeout=60_000)
-            errors = [
-                mark.inner_text() for mark in page.query_selector_all('[data-testid="data-testid Panel status error"]')
-            ]
+            errors = len(page.query_selector_all('[data-testid="data-testid Panel status error"]'))
+            seen = Seen(page.inner_text("body"), errors)
             page.screenshot(path=str(path))
         finally:
             browser.close()
-    return errors
+    return seen
 
 
 NOTHING_LOADS = """() => !document.querySelector('[aria-label="Panel loading bar"]')"""

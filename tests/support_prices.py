@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from fleetwatch.records.llm import LlmCall, Tokens
 from genai_prices.types import Usage
+
+from fleetwatch.records.llm import LlmCall, Tokens
 
 
 def library_usage(tokens: Tokens) -> Usage:

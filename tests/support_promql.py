@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import promql_parser as promql
 import yaml
-from support_foreign_metrics import FOREIGN
 
 from fleetwatch.catalogue import all_metrics
+from support_foreign_metrics import FOREIGN
 
 SCRAPED = frozenset({"job", "instance"})
 """Labels that Prometheus adds to whatever it scrapes."""
@@ -103,18 +103,20 @@ def _labels(node: Any, series: Series, problems: list[str]) -> frozenset[str]:
     """Labels of the node's result; adds what is wrong in it to `problems`."""
     match node:
         case promql.VectorSelector():
-            return _selector(node, series, problems)
+            labels = _selector(node, series, problems)
         case promql.MatrixSelector():
-            return _selector(node.vector_selector, series, problems)
+            labels = _selector(node.vector_selector, series, problems)
         case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
-            return _labels(node.expr, series, problems)
+            labels = _labels(node.expr, series, problems)
         case promql.AggregateExpr():
-            return _aggregate(node, series, problems)
+            labels = _aggregate(node, series, problems)
         case promql.BinaryExpr():
-            return _binary(node, series, problems)
+            labels = _binary(node, series, problems)
         case promql.Call():
-            return _call(node, series, problems)
-    return _NOTHING  # literals
+            labels = _call(node, series, problems)
+        case _:
+            labels = _NOTHING  # literals
+    return labels
 
 
 def _selector(node: Any, series: Series, problems: list[str]) -> frozenset[str]:
@@ -167,7 +169,11 @@ def _call(node: Any, series: Series, problems: list[str]) -> frozenset[str]:
     if name in ("absent", "absent_over_time"):
         selector = getattr(node.args[0], "vector_selector", node.args[0])
         equal = promql.MatchOp.Equal
-        return frozenset(m.name for m in _matchers(selector) if m.op == equal) if hasattr(selector, "matchers") else _NOTHING
+        return (
+            frozenset(m.name for m in _matchers(selector) if m.op == equal)
+            if hasattr(selector, "matchers")
+            else _NOTHING
+        )
     if name in ("label_replace", "label_join"):
         return inner | {node.args[1].val}
     if name == "histogram_quantile":
@@ -191,6 +197,5 @@ def _is_number(node: Any) -> bool:
 
 
 def _demand(wanted: Iterable[str], labels: frozenset[str], where: str, problems: list[str]) -> None:
-    for label in wanted:
-        if label not in labels and label != "__name__":
-            problems.append(f"no label {label} on {where}")
+    missing = [label for label in wanted if label not in labels and label != "__name__"]
+    problems.extend(f"no label {label} on {where}" for label in missing)

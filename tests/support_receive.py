@@ -10,9 +10,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.client
+import os
+import re
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -140,11 +145,17 @@ class Receiver:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
     def post(
-        self, path: str, body: bytes, kind: str = PROTOBUF, headers: Mapping[str, str] | None = None, method: str = "POST"
+        self,
+        path: str,
+        body: bytes,
+        kind: str = PROTOBUF,
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
     ) -> Answer:
         connection = self.connect()
         try:
-            return ask(connection, path, body, kind, headers, method)
+            return ask(connection, path, body, kind, headers, method=method)
         finally:
             connection.close()
 
@@ -155,8 +166,60 @@ def ask(
     body: bytes,
     kind: str = PROTOBUF,
     headers: Mapping[str, str] | None = None,
+    *,
     method: str = "POST",
 ) -> Answer:
     connection.request(method, path, body, {"content-type": kind, **(headers or {})})
     response = connection.getresponse()
     return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+class ReceiverProcess:
+    """The same in a process of its own, for what is measured of a process."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(sys.path)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.http, self.grpc = (address.rpartition(":")[0::2] for address in self._process.stdout.readline().split())
+
+    def peak_mib(self) -> int:
+        """Largest resident size since the start, MiB."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) >> 10
+
+    def cpu_s(self) -> float:
+        """Processor time since the start, seconds, user and system."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._process.stdout.close()
+
+
+def _serve() -> None:
+    """Serve until the standard input ends."""
+    with Receiver() as receiver:
+        print(receiver.http.address, receiver.grpc.address, flush=True)  # noqa: T201 - the parent reads it
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    _serve()

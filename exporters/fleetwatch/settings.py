@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import zoneinfo
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,8 +20,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 PREFIX = "FLEETWATCH_"
 CONFIG_NAME = "fleetwatch.yml"
-# Variables that other programs of the product read; they are no settings.
-NOT_SETTINGS = frozenset({"FLEETWATCH_TOOLS", "FLEETWATCH_CONFIG"})
+# Variables that scripts, tests, Collector and Grafana of the product read; they are no settings.
+NOT_SETTINGS = re.compile(r"FLEETWATCH_(BOARDS|COLLECTOR_\w+|CONFIG|LOCK|PICTURES|PROMETHEUS_URL|PYTHON|TOOLS|VENV)")
 
 
 class SettingsError(Exception):
@@ -304,7 +305,7 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str
     """Put FLEETWATCH_A__B into data["a"]["b"]; lists and maps are given as YAML. Returns place -> variable."""
     places: dict[tuple[str | int, ...], str] = {}
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
+        if not name.startswith(PREFIX) or NOT_SETTINGS.fullmatch(name):
             continue
         place = tuple(name.removeprefix(PREFIX).lower().split("__"))
         value: Any = text

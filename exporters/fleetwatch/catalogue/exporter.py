@@ -14,7 +14,7 @@ STATUS = label(
 REJECT_REASON = label(
     "reason",
     "Why an item was not accepted.",
-    one_of=("no_id", "bad_tokens", "bad_time", "bad_text", "bad_point"),
+    one_of=("no_id", "bad_tokens", "bad_time", "bad_point"),
 )
 RECORD_KIND = label("kind", "Kind of record.", one_of=("llm_call", "llm_usage"))
 LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))

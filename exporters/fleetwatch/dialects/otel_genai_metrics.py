@@ -2,20 +2,24 @@
 
 The conventions tell the kinds of tokens of one set of calls in several data points: one per token type (1.27 to 1.41),
 or one per metric and modality (newest). Cache, reasoning and modality counts are inside the input or output count, so a
-point alone cannot be told without overlap. All points of one resource, scope, attribute set and time become one record.
+point alone cannot be told without overlap. The points of one resource, scope, attribute set and time become two
+records: one of the input with its parts, one of the output with its parts.
 
-A sender or Collector that splits these points over requests gives one record for each part: the parts of a whole that
-come apart from it are then counted on top of it. Common senders and the Collector's persistent queue do not split.
+Why two: a Collector that limits its batches cuts requests anywhere. Input and output are told apart whatever the cut;
+most senders have no more than these two, and are exact. A cut between a whole and its parts, which only the newest
+senders tell, counts these parts once on top of their whole.
+
+The stream of a record is that of its whole, so that the record stays the same stream with and without its parts.
 
 Calls are counted by the input points of the old histogram (a call has one input and one output point, so counting both
 would double them), and by `gen_ai.client.inference.operation.input_tokens` of the newest conventions, whose counters
-have no call count: that record has requests and no tokens, the counters' record tokens and no requests.
+have no call count: that record has requests and no tokens, the counters' records tokens and no requests. Failed calls
+of the old histogram have no tokens and are not in it.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -68,6 +72,15 @@ _MODALITIES: Final = {
     ("cache_read", "audio"): "cached_audio",
     ("cache_read", "image"): "cached_image",
 }
+_SIDES: Final = {
+    # field -> (the whole that it belongs to, whether it is that whole)
+    "input": ("input", True),
+    "cache_read": ("input", False),
+    "cache_write": ("input", False),
+    "output": ("output", True),
+    "reasoning": ("output", False),
+    "": ("calls", True),
+}
 _TYPE, _MODALITY = "gen_ai.token.type", "gen_ai.token.modality"
 
 _Point = HistogramDataPoint | ExponentialHistogramDataPoint | NumberDataPoint
@@ -85,12 +98,24 @@ class _Reading(NamedTuple):
 
 
 class _Group:
-    """The readings of one attribute set at one time, by field and modality."""
+    """The readings of one whole and its parts at one time, by field and modality."""
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.readings: dict[tuple[str, str], _Reading] = {}
-        self.start = sys.maxsize
+        self._starts: dict[bool, int] = {}
+
+    def add(self, reading: _Reading, start: int) -> None:
+        self.readings[reading[:2]] = reading
+        _, whole = _SIDES[reading.field]
+        # The first start stays: a modality that comes later starts later.
+        self._starts[whole] = min(self._starts.get(whole, start), start)
+
+    @property
+    def anchor(self) -> tuple[bool, int]:
+        """(whether the whole is here, the start of its stream or else of the parts')."""
+        whole = True in self._starts
+        return whole, self._starts[whole]
 
     def parts(self) -> Parts:
         sums = dict.fromkeys(Parts._fields, 0)
@@ -121,7 +146,7 @@ class _ScopeReader:
 
     def __init__(self, resource: Resource, batch: Batch) -> None:
         self.resource, self.batch = resource, batch
-        self.groups: dict[tuple[str, bool, int, bytes], list[_Group]] = {}
+        self.groups: dict[tuple[str, str, bool, int, bytes], list[_Group]] = {}
 
     def read(self, name: str, point: _Point, cumulative: bool) -> None:
         """One data point into its group, or its refusal."""
@@ -144,30 +169,32 @@ class _ScopeReader:
             return
         digest = attributes_digest(item for item in point.attributes if item.key not in {_TYPE, _MODALITY})
         family = "counters" if name in _COUNTERS else name
-        same = self.groups.setdefault((family, cumulative, at, digest), [])
+        side, _ = _SIDES[reading.field]
+        same = self.groups.setdefault((family, side, cumulative, at, digest), [])
         for group in same:
             if reading[:2] not in group.readings:
                 break
         else:
             # A second stream of the same attributes: two processes with one identity.
             same.append(group := _Group(labels))
-        group.readings[reading[:2]] = reading
-        # SDKs start the streams of one attribute set within a call of each other; the first start stays for good.
-        group.start = min(group.start, start)
+        group.add(reading, start)
 
     def records(self, origin: bytes) -> Iterator[UsagePoint]:
         """The groups that hold something. origin: what tells this scope from others."""
-        for (family, cumulative, at, digest), same in self.groups.items():
+        for (family, side, cumulative, at, digest), same in self.groups.items():
             for group in same:
                 parts = group.parts()
                 requests = sum(reading.requests for reading in group.readings.values())
                 if not requests and not any(parts):
                     continue
-                stream = _digest(self.resource.digest, origin, family.encode(), digest, b"%d" % group.start)
+                whole, start = group.anchor
+                stream = _digest(
+                    self.resource.digest, origin, family.encode(), side.encode(), digest, b"%d %d" % (whole, start)
+                )
                 # The kinds that came are in the key: parts of a split export are no duplicates of each other.
                 key = _digest(stream, b"%d" % at, repr(sorted(group.readings)).encode())
                 call = _call(key, at, group.labels, tokens_of(parts), requests, service=self.resource.service)
-                yield UsagePoint(stream, cumulative, group.start, at, call)
+                yield UsagePoint(stream, cumulative, start, at, call)
 
 
 def _reading(name: str, found: dict[str, str], tokens: int, count: int) -> _Reading | None:

@@ -17,7 +17,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 100
 """Nested messages that the protobuf library itself allows."""
 _MOST_MENDED = 4 << 20
-"""Bytes worth mending: it takes about half a second a MiB, against milliseconds for a good request."""
+"""Bytes worth mending: it takes about 0.2 s a MiB, fifty times a good request."""
 
 
 def decode(message: type[M], body: bytes) -> M:

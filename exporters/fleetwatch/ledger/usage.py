@@ -9,6 +9,7 @@ stream shows at its first sight counts whole: that is what was used since the st
 from __future__ import annotations
 
 import json
+import operator
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -72,7 +73,7 @@ class Usage:
             if call is None:
                 continue
             if self._mode == "auto" and self._sends_spans(db, service, now):
-                spans_too += max(call.requests, 1)
+                spans_too += call.requests
             else:
                 calls.append(call)
         db.execute("DELETE FROM usage_waiting WHERE due <= ?", (now,))
@@ -108,19 +109,21 @@ class Usage:
         found = db.execute(
             "SELECT at, requests, tokens FROM usage_streams WHERE stream = ?", (point.stream,)
         ).fetchone()
-        at, requests, tokens = (found[0], found[1], json.loads(found[2])) if found else (-1, 0, [0] * len(Tokens()))
-        if point.at <= at:
+        at, sums = (found[0], [found[1], *json.loads(found[2])]) if found else (-1, [0] * (1 + len(Tokens())))
+        if point.at < at:
             return None
-        call = point.call
-        new_tokens = [value - before for value, before in zip(call.tokens, tokens, strict=True)]
-        if call.requests < requests or min(new_tokens) < 0:
-            # The sender began anew without a new start time.
-            requests, new_tokens = 0, list(call.tokens)
-        row = (point.stream, point.at, call.requests, json.dumps(call.tokens))
+        values = [point.call.requests, *point.call.tokens]
+        if not point.start and point.at > at and any(map(operator.lt, values, sums)):
+            # Without a start time only a step back tells that the sender began anew; with one that is a new stream.
+            sums = [0] * len(sums)
+        # A kind may still step back, and come at the same time: parts of one export that a Collector sent in halves.
+        now = list(map(max, values, sums))
+        row = (point.stream, point.at, now[0], json.dumps(now[1:]))
         db.execute("INSERT OR REPLACE INTO usage_streams VALUES (?, ?, ?, ?)", row)
-        if call.requests == requests and not any(new_tokens):
+        requests, *tokens = map(operator.sub, now, sums)
+        if not requests and not any(tokens):
             return None
-        return call._replace(requests=call.requests - requests, tokens=Tokens(*new_tokens))
+        return point.call._replace(requests=requests, tokens=Tokens(*tokens))
 
 
 def _dump(point: UsagePoint) -> str:

@@ -247,6 +247,29 @@ class TestUsageMetrics:
         assert requests_and_cost(ledger) == (3, 3 * COST)
         ledger.close()
 
+    def test_a_stream_sent_in_halves_counts_its_last_value(self, path: Path) -> None:
+        """A Collector may cut an export between a whole and its parts: what is taken apart may then shrink."""
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        for at, tokens in ((1, (100, 900)), (2, (1500, 0)), (2, (0, 1400)), (3, (200, 1800)), (3, (200, 1800))):
+            ledger.commit([point(at=at, start=1, requests=at, tokens=Tokens(input=tokens[0], cache_read=tokens[1]))])
+            clock[0] += 16 * 10**9
+            ledger.settle()
+        ledger.take()
+        [total] = [total for _, total in ledger.totals()]
+        assert (total.requests, total.sums[2], total.sums[3]) == (3, 1500, 1800)
+        ledger.close()
+
+    def test_without_a_start_time_a_step_back_is_a_new_beginning(self, path: Path) -> None:
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        for at, requests in ((1, 5), (2, 2)):
+            ledger.commit([point(at=at, start=0, requests=requests, tokens=Tokens(input=100 * requests))])
+            clock[0] += 16 * 10**9
+            ledger.settle()
+        assert requests_and_cost(ledger)[0] == 7
+        ledger.close()
+
     def test_a_delta_point_sent_twice_counts_once(self, path: Path) -> None:
         clock = [10**18]
         ledger = self.ledger(path, clock)

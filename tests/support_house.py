@@ -1,0 +1,234 @@
+"""The real exporter as a process of its own, with its own data, on loopback; and a real Collector in front of it.
+
+with House(tmp_path, {"budgets": [...]}) as house:
+    ...
+    house.kill9()
+    house.start()
+    assert house.metrics("llm_requests_total") == {labels(agent="triage", ...): 1}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support import free_port, wait_for
+from support_stack import REPO, get, program, running
+
+from fleetwatch.ledger.query import Reader, Spending
+
+Series = frozenset[tuple[str, str]]
+"""Labels of a series, in no order."""
+
+SCRAPE = 1.0
+"""Seconds between scrapes in stack tests: a new counter shows 0 for twice as long."""
+
+
+def labels(**values: str) -> Series:
+    """Labels as `House.metrics` and `Prometheus.series` have them."""
+    return frozenset(values.items())
+
+
+def nano(usd: float) -> int:
+    """A sample of money in nano-USD. Exact below 4 million USD: a double holds 2^53 of them."""
+    return round(usd * 10**9)
+
+
+def samples(text: str) -> dict[str, dict[Series, float]]:
+    """Samples of an exposition: name -> labels -> value."""
+    found: dict[str, dict[Series, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+    return found
+
+
+class House:
+    """One exporter: its addresses and its data stay the same over restarts.
+
+    settings: sections of fleetwatch.yml beside the addresses; data: where the ledger lives.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, data: Path | None = None) -> None:
+        self.folder = folder
+        self.data = data or folder / "data"
+        self.web, self.http, self.grpc = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.config = folder / "fleetwatch.yml"
+        self.log = folder / "exporter.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        given = dict(settings or {})
+        ours: dict[str, Any] = {
+            **given,
+            "data_dir": str(self.data),
+            "web": {"scrape_interval": SCRAPE, **given.get("web", {}), "listen": self.web},
+            "receive": {**given.get("receive", {}), "http": {"listen": self.http}, "grpc": {"listen": self.grpc}},
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(json.dumps(ours, indent=1), encoding="utf-8")  # JSON is YAML
+
+    @property
+    def ledger(self) -> Path:
+        return self.data / "ledger.db"
+
+    def start(self, path: str = "/readyz") -> Self:
+        """Start, or start again, and wait until `path` answers 200: /healthz for one that cannot take data."""
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fleetwatch", "run", "--config", str(self.config)],
+                cwd=self.folder,
+                env=environment(),
+                stdout=out,
+                stderr=out,
+            )
+        wait_for(lambda: self._answers(path), 20, f"{path} of the exporter; {self.log}")
+        return self
+
+    def _answers(self, path: str) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            # wait_for takes other exceptions for "not yet".
+            pytest.fail(f"the exporter ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+        return self.get(path)[0] == 200
+
+    def kill9(self) -> None:
+        """End it as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as a service manager does; returns the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(20)
+        self.process = None
+        return status
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None:
+            self.kill9()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page."""
+        return get(f"http://{self.web}{path}")
+
+    def metrics(self, name: str) -> dict[Series, float]:
+        """Series of one name on /metrics; empty where there is none."""
+        return samples(self.get("/metrics")[1]).get(name, {})
+
+    def value(self, name: str, **with_labels: str) -> float:
+        """Sum of the series of one name that carry these labels."""
+        wanted = set(with_labels.items())
+        return sum(value for series, value in self.metrics(name).items() if wanted <= series)
+
+    def spending(self, *by: str) -> list[Spending]:
+        """Sums of the ledger, read beside the running exporter."""
+        with Reader(self.ledger) as ledger:
+            return ledger.spending(by)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A verb of `fleetwatch` with this exporter's settings."""
+        return fleetwatch(*arguments, "--config", str(self.config))
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of whoever runs the tests."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("FLEETWATCH_", "OTEL_"))}
+    return ours | {"PYTHONUNBUFFERED": "1"}
+
+
+def fleetwatch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end."""
+    command = [sys.executable, "-m", "fleetwatch", *arguments]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+
+
+@contextmanager
+def collector(
+    folder: Path, target: str, config: Path = REPO / "otel-collector" / "gateway.yaml", **env: str
+) -> Iterator[str]:
+    """A real Collector that sends to `target` (HOST:PORT), gateway.yaml unless told otherwise; its own HOST:PORT."""
+    listen, health = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    variables = {
+        "FLEETWATCH_COLLECTOR_HTTP": listen,
+        "FLEETWATCH_COLLECTOR_GRPC": f"127.0.0.1:{free_port()}",
+        "FLEETWATCH_COLLECTOR_HEALTH": health,
+        "FLEETWATCH_COLLECTOR_METRICS_PORT": str(free_port()),
+        "FLEETWATCH_COLLECTOR_QUEUE": str(folder / "queue"),
+        "FLEETWATCH_COLLECTOR_TARGET": f"http://{target}",
+        **env,
+    }
+    command = [program("otelcol-contrib"), "--config", str(config)]
+    with running(command, folder / "collector.log", variables):
+        wait_for(lambda: get(f"http://{health}")[0] == 200, 30, f"the Collector; {folder / 'collector.log'}")
+        yield listen
+
+
+class Replay:
+    """`fleetwatch replay` in the background; `truth` is what it says at its end that it sent."""
+
+    def __init__(self, folder: Path, endpoint: str, run_id: str, *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._truth = folder / "truth.json"
+        self._log = folder / "replay.log"
+        command = [sys.executable, "-m", "fleetwatch", "replay", "--endpoint", f"http://{endpoint}", "--run-id", run_id]
+        with self._log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*command, "--truth", str(self._truth), *options], env=environment(), stdout=out, stderr=out
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def finish(self, timeout: float = 90) -> dict[str, Any]:
+        """Wait for the end, which must be a good one; the truth."""
+        assert self.process.wait(timeout) == 0, self._log.read_text()
+        truth: dict[str, Any] = json.loads(self._truth.read_text())
+        assert f"acknowledged {truth['calls']}, rejected 0" in self._log.read_text()
+        return truth
+
+
+def kill_often(house: House, times: int, replay: Replay) -> int:
+    """kill -9 the exporter and start it again while calls arrive, until the replay is over; how often it was done.
+
+    Each kill comes right after new records were seen, so it lands among commits, answers and checkpoints.
+    """
+    for done in range(times):
+        before = house.value("fleetwatch_ledger_records_total")
+
+        def arriving_or_over(before: float = before) -> bool:
+            return house.value("fleetwatch_ledger_records_total") > before or not replay.is_running
+
+        wait_for(arriving_or_over, 30, "new records", 0.02 + 0.07 * (done % 3))
+        if not replay.is_running:
+            return done
+        house.kill9()
+        house.start()
+    return times

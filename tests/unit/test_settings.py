@@ -1,0 +1,102 @@
+"""Wrong settings name the place and what was expected; right ones mean what they say."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetwatch.settings import Settings, SettingsError, load
+
+
+def loaded(tmp_path: Path, text: str, **environ: str) -> Settings:
+    file = tmp_path / "fleetwatch.yml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environ)
+
+
+def message(tmp_path: Path, text: str, **environ: str) -> str:
+    with pytest.raises(SettingsError) as error:
+        loaded(tmp_path, text, **environ)
+    return str(error.value).removeprefix(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web:\n  lissten: x\n", "fleetwatch.yml:2: web.lissten: unknown key; expected one of listen, scrape_interval"),
+        (
+            "budgets:\n  - name: a\n    limit_usd: 1k\n",
+            'fleetwatch.yml:3: budgets[0].limit_usd: expected a number of US dollars, got "1k"',
+        ),
+        ("budgets:\n  - name: a\n", "fleetwatch.yml:2: budgets[0].limit_usd: expected a value, got none"),
+        (
+            "budgets: [{name: a, limit_usd: 1, timezone: Mars/Base}]",
+            'fleetwatch.yml:1: budgets[0].timezone: expected a time zone such as Europe/Berlin or UTC, got "Mars/Base"',
+        ),
+        (
+            "budgets:\n- {name: a, limit_usd: 1}\n- {name: a, limit_usd: 2}\n",
+            'fleetwatch.yml:3: budgets[1].name: expected a name of its own, got "a" again',
+        ),
+        (
+            "receive:\n  timeout: 5x\n",
+            'fleetwatch.yml:2: receive.timeout: expected a duration such as 15s, 2m or 1h, got "5x"',
+        ),
+        (
+            "web:\n  listen: nowhere\n",
+            'fleetwatch.yml:2: web.listen: expected HOST:PORT, for example 127.0.0.1:9464, got "nowhere"',
+        ),
+        ("web:\n  - a\n  b: c\n", "fleetwatch.yml:3: expected YAML: expected <block end>, but found '?'"),
+        ("just text", "fleetwatch.yml:1: expected sections such as `web:`, got str"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_line_and_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:
+    assert message(tmp_path, text) == expected
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    assert len(message(tmp_path, "web: {lissten: x}\nreceive: {timeout: 5x}\n").splitlines()) == 2
+
+
+def test_the_environment_wins_and_is_named_when_wrong(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "web: {listen: '127.0.0.1:1'}", FLEETWATCH_WEB__LISTEN="127.0.0.1:0")
+    assert settings.web.listen == "127.0.0.1:0"
+    told = message(tmp_path, "", FLEETWATCH_RECEIVE__HTTP__LISTEN="here")
+    assert told.startswith("FLEETWATCH_RECEIVE__HTTP__LISTEN: receive.http.listen: expected HOST:PORT")
+
+
+def test_lists_may_come_from_the_environment(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "", FLEETWATCH_BUDGETS="[{name: all, limit_usd: 12.10}]")
+    assert settings.budgets[0].limit_usd == Decimal("12.10")
+
+
+def test_variables_of_other_programs_are_no_settings(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "", FLEETWATCH_TOOLS="/x", FLEETWATCH_COLLECTOR_HTTP="y") == Settings()
+
+
+@given(cents=st.integers(min_value=0, max_value=10**12))
+def test_money_is_read_as_it_is_written(cents: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    written = f"{cents // 100}.{cents % 100:02}"
+    settings = loaded(tmp_path_factory.mktemp("s"), f"budgets: [{{name: a, limit_usd: {written}}}]")
+    assert settings.budgets[0].limit_usd == Decimal(written)
+
+
+def test_durations_have_units(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "receive: {timeout: 2m, usage_metrics_grace: 1.5s}\nprices: {max_age: 90d}")
+    assert (settings.receive.timeout, settings.receive.usage_metrics_grace) == (120, 1.5)
+    assert settings.prices.max_age == 90 * 86400
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
+        load(tmp_path / "missing.yml", {})
+
+
+def test_the_ledger_s_url_is_checked_at_once(tmp_path: Path) -> None:
+    assert message(tmp_path, "ledger: {url: postgres://x}") == (
+        'ledger.url: expected sqlite:///PATH, got "postgres://x"'
+    )
+    assert loaded(tmp_path, "ledger: {url: 'sqlite:////var/x.db'}").ledger_path == Path("/var/x.db")
