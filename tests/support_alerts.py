@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -36,19 +37,24 @@ _UNIT = re.compile(
 
 
 class House(NamedTuple):
-    """runbooks: the folder; series: known names; boards: stems; tests: the parsed promtool files."""
+    """runbooks: the folder; series: known names; boards: stem to its variables; tests: the parsed promtool files."""
 
     runbooks: Path
     series: support_promql.Series
-    boards: frozenset[str]
+    boards: Mapping[str, frozenset[str]]
     tests: list[dict[str, Any]]
 
 
 def the_house() -> House:
     """What the repository holds."""
-    boards = frozenset(file.name.split(".")[0] for file in (ROOT / "grafana" / "boards").glob("*.dashboard.py"))
+    boards = {file.stem: _variables(file) for file in (ROOT / "grafana" / "generated").glob("*.json")}
     parsed = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in TESTS]
     return House(ROOT / "prometheus" / "runbooks", support_promql.known_series(RULES), boards, parsed)
+
+
+def _variables(board: Path) -> frozenset[str]:
+    listed = json.loads(board.read_text(encoding="utf-8"))["templating"]["list"]
+    return frozenset(variable["name"] for variable in listed)
 
 
 def the_alerts() -> list[Alert]:
@@ -153,8 +159,12 @@ def _dashboard(alert: Alert, house: House) -> Iterator[str]:
     query = parse_qs(url.query)
     if "from" not in query or "to" not in query:
         yield "dashboard_url has no time range"
-    if not any(key.startswith("var-") for key in query):
+    variables = [key.removeprefix("var-") for key in query if key.startswith("var-")]
+    if not variables:
         yield "dashboard_url sets no variable"
+    for name in variables:
+        if found and name not in house.boards.get(found[1], [name]):
+            yield f"dashboard_url sets {name}, which its board does not have"
     for value in re.findall(r"\{\{(.*?)\}\}", url.query):
         if "urlquery" not in value:
             yield f"dashboard_url takes {value.strip()} without urlquery"

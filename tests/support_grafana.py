@@ -123,7 +123,7 @@ def screenshot(url: str, path: Path, width: int = 1600) -> Seen:
             height = int(page.evaluate(CONTENT_HEIGHT))
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function(NOTHING_LOADS, timeout=60_000)
-            errors = len(page.query_selector_all('[data-testid="data-testid Panel status error"]'))
+            errors = len(page.query_selector_all(ERROR_MARKS))
             seen = Seen(page.inner_text("body"), errors)
             page.screenshot(path=str(path))
         finally:
@@ -134,3 +134,5 @@ def screenshot(url: str, path: Path, width: int = 1600) -> Seen:
 NOTHING_LOADS = """() => !document.querySelector('[aria-label="Panel loading bar"]')"""
 CONTENT_HEIGHT = """() => Math.ceil(Math.max(
     ...[...document.querySelectorAll('.react-grid-item')].map(item => item.getBoundingClientRect().bottom)) + 24)"""
+# In Grafana 10, and in newer ones.
+ERROR_MARKS = '[aria-label="Panel status"], [data-testid="data-testid Panel status error"]'

@@ -122,31 +122,30 @@ class PriceOverride(_Section):
 
     provider: str = Field("", description="Provider as in the label; empty for any.")
     model: str = Field(description="Model name, or a prefix that ends with *.")
-    input: Usd | None = None
-    cache_read: Usd | None = None
-    cache_write: Usd | None = None
-    output: Usd | None = None
+    input: Usd | None = Field(None, description="Per million input tokens.")
+    cache_read: Usd | None = Field(None, description="Per million input tokens read from a cache.")
+    cache_write: Usd | None = Field(None, description="Per million input tokens written to a cache.")
+    output: Usd | None = Field(None, description="Per million output tokens, reasoning among them.")
     discount_percent: Usd | None = Field(None, description="Instead of prices: discount on the list price.")
     valid_from: datetime.date | None = Field(None, description="First day (UTC).")
     valid_to: datetime.date | None = Field(None, description="Last day (UTC).")
 
 
 class Prices(_Section):
-    overrides: list[PriceOverride] = []
+    overrides: list[PriceOverride] = Field([], description="Contract prices, exact names before prefixes.")
     models: dict[str, str] = Field(
         {}, description="Deployment or alias to model: `my-gpt: gpt-4o` or `my-gpt: azure.ai.openai/gpt-4o`."
     )
-    max_age: Seconds = Field(120 * 86400.0, description="Age of the price table from which on it is called too old.")
 
 
 class Budget(_Section):
-    name: str
-    limit_usd: Usd
-    period: Literal["day", "month"] = "month"
-    timezone: Zone = "UTC"
-    agent: str | None = None
-    team: str | None = None
-    model: str | None = None
+    name: str = Field(description="Its name in series, alerts and boards.")
+    limit_usd: Usd = Field(description="US dollars for each period.")
+    period: Literal["day", "month"] = Field("month", description="When it begins anew.")
+    timezone: Zone = Field("UTC", description="Whose days and months.")
+    agent: str | None = Field(None, description="Only calls of this agent; * and ? stand for other text.")
+    team: str | None = Field(None, description="Only calls of this team.")
+    model: str | None = Field(None, description="Only calls of this model.")
 
 
 class Labels(_Section):
@@ -154,16 +153,16 @@ class Labels(_Section):
 
 
 class Collect(_Section):
-    enabled: bool = True
-    interval: Seconds | None = None
-    timeout: Seconds | None = None
+    enabled: bool = Field(True, description="Turn it off where its facts are not wanted.")
+    interval: Seconds | None = Field(None, description="Seconds between two cycles; empty for the source's own.")
+    timeout: Seconds | None = Field(None, description="Seconds after which a cycle has failed.")
 
 
 class OtlpExport(_Section):
     endpoint: str = Field(
         "", description="OTLP/HTTP metrics address, for example http://127.0.0.1:4318/v1/metrics; empty: off."
     )
-    interval: Seconds = 15.0
+    interval: Seconds = Field(15.0, description="Time between two exports.")
     headers_file: Path | None = Field(
         None, description="File with one `name: value` a line, for example authorization."
     )
@@ -176,18 +175,18 @@ class Export(_Section):
 class Links(_Section):
     """Addresses in alerts and messages, as the people who read them reach them."""
 
-    exporter: str = "http://127.0.0.1:9464"
-    grafana: str = "http://127.0.0.1:3000"
-    prometheus: str = "http://127.0.0.1:9090"
-    alertmanager: str = "http://127.0.0.1:9093"
+    exporter: str = Field("http://127.0.0.1:9464", description="Runbooks.")
+    grafana: str = Field("http://127.0.0.1:3000", description="Boards.")
+    prometheus: str = Field("http://127.0.0.1:9090", description="Expressions behind an alert.")
+    alertmanager: str = Field("http://127.0.0.1:9093", description="Silences.")
 
 
 class Stack(_Section):
     """What `up` starts on this machine."""
 
-    prometheus_listen: Address = "127.0.0.1:9090"
-    alertmanager_listen: Address = "127.0.0.1:9093"
-    grafana_listen: Address = "127.0.0.1:3000"
+    prometheus_listen: Address = Field("127.0.0.1:9090", description="Move it when another Prometheus has the port.")
+    alertmanager_listen: Address = Field("127.0.0.1:9093", description="Move it when the port is taken.")
+    grafana_listen: Address = Field("127.0.0.1:3000", description="Move it when the port is taken.")
     collector: bool = Field(True, description="Run a Collector in front of the exporter where one is found.")
     slack_url_file: Path | None = Field(None, description="File with the Slack webhook's URL; none: no Slack.")
     pagerduty_key_file: Path | None = Field(

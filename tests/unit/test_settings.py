@@ -85,9 +85,9 @@ def test_money_is_read_as_it_is_written(cents: int, tmp_path_factory: pytest.Tem
 
 
 def test_durations_have_units(tmp_path: Path) -> None:
-    settings = loaded(tmp_path, "receive: {timeout: 2m, usage_metrics_grace: 1.5s}\nprices: {max_age: 90d}")
+    settings = loaded(tmp_path, "receive: {timeout: 2m, usage_metrics_grace: 1.5s}\ncollect: {host: {interval: 1h}}")
     assert (settings.receive.timeout, settings.receive.usage_metrics_grace) == (120, 1.5)
-    assert settings.prices.max_age == 90 * 86400
+    assert settings.collect["host"].interval == 3600
 
 
 def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:

@@ -68,18 +68,20 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str,
     from rich.table import Table  # noqa: PLC0415 - see above
 
     numeric = [all(_is_number(row[place]) for row in rows) for place in range(len(columns))]
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        title=escape(printable(title)) or None, title_justify="left", box=None, pad_edge=False, header_style="bold"
+    )
     for name, right in zip(columns, numeric, strict=True):
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_printable(value)) for value in row))
+        table.add_row(*(escape(printable(value)) for value in row))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     console.print(table)
     if note:
         console.print(escape(note))
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
     """Text without control characters: names come from outside and a terminal obeys them."""
     return "".join(char if char.isprintable() else "\ufffd" for char in str(value))
 

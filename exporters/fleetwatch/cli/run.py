@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 from pathlib import Path
 
 import click
@@ -25,6 +26,9 @@ def command(config: Path | None) -> None:
     settings = load(config)
     # The ledger tells what a company spends on what: nobody else's business.
     os.umask(0o077)
+    # Two receivers with thousands of connections need more files than the usual 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     async def serve() -> None:
         exporter = Exporter(settings)

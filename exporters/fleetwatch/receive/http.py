@@ -19,7 +19,7 @@ from fleetwatch.receive.errors import (
     UnsupportedMethod,
     UnsupportedType,
 )
-from fleetwatch.receive.otlp import SIGNALS, Intake
+from fleetwatch.receive.otlp import SIGNALS, Intake, Signal
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -67,12 +67,18 @@ class OtlpHttp:
                 response = await self._intake.take(signal, body, head.encoding, json=json)
         except _Gone:
             return
+        except asyncio.CancelledError:
+            # The server stops and waits no longer. Nobody knows whether this was committed: a repetition is harmless.
+            await self._refused(send, signal, Unavailable(1.0, "the receiver is stopping"), json)
         except Refusal as refusal:
-            self._intake.observer.request(signal.name, "http", refusal.status)
-            await _refuse(send, refusal, json)
+            await self._refused(send, signal, refusal, json)
         else:
             self._intake.observer.request(signal.name, "http", "ok")
             await _send(send, 200, JSON if json else PROTOBUF, _encode(response, json))
+
+    async def _refused(self, send: Send, signal: Signal, refusal: Refusal, json: bool) -> None:
+        self._intake.observer.request(signal.name, "http", refusal.status)
+        await _refuse(send, refusal, json)
 
     async def busy(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the body is not wanted
         """Answer of a server that has no connection to spare."""

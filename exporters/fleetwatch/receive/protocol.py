@@ -120,15 +120,24 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._due = None
         self._in_head = True
+        if self.cycle.response_complete:  # the application did not wait for the body
+            self._rest()
+        else:
+            self._due = None
         self._head_bytes = -self._chunk  # the chunk in hand belongs to this message; data_received adds it again
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self.transport.is_closing() and self._in_head and not self.pipeline:
-            self._state.idle[self] = None
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way. uvicorn has its own timer for this, but any stray byte ends it."""
+        self._state.idle[self] = None
+        if not self.flow.write_paused:
+            self._await_peer(self._limits.keep_alive)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -136,7 +145,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._due = None
+        if self in self._state.idle:
+            self._rest()
+        else:
+            self._due = None
 
     def _await_peer(self, seconds: float) -> None:
         self._due = self.loop.time() + seconds
@@ -150,4 +162,6 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
             # It is we who do not read: a pipelined request waits until the one before it is answered.
             self._await_peer(self._limits.timeout)
-        self._watch = self.loop.call_at(self._due or now + self._limits.timeout, self._look)
+        # Whatever becomes due from now on is due in `timeout` seconds at the earliest.
+        soon = now + self._limits.timeout
+        self._watch = self.loop.call_at(soon if self._due is None else min(self._due, soon), self._look)

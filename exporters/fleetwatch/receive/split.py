@@ -15,6 +15,8 @@ from fleetwatch.receive.errors import BadRequest, TooLarge
 WHOLE = 512 * 1024
 """Bytes up to which a request is left whole, and about the size of the parts of a larger one."""
 LARGEST_ITEM = 2 << 20
+LARGEST_HEAD = 128 * 1024
+"""Largest resource or scope: it is repeated in each part."""
 MOST_ITEMS = 100_000
 
 _GROUPS, _SCOPES, _ITEMS = 0x0A, 0x12, 0x12  # tags: field 1, 2 and 2, each with a length
@@ -37,57 +39,85 @@ def split(body: bytes) -> Iterator[bytes]:
         yield body
         return
     budget = _Budget()
-    for tag, start, end in _fields(body, 0, len(body)):
-        if tag == _GROUPS:
-            budget.count()
-            yield from _group(body, start, end, budget)
+    part: list[bytes] = []  # groups
+    fresh = 0  # bytes of the part that no earlier part had; repeated heads do not count, so parts stay few
+    for tag, _, start, end in _fields(body, 0, len(body)):
+        if tag != _GROUPS:
+            continue
+        head, scopes = _group(body, start, end, budget)
+        fresh += len(head)
+        group = [head]
+        for scope_start, scope_end in scopes:
+            scope_head, runs = _scope(body, scope_start, scope_end, budget)
+            fresh += len(scope_head)
+            scope = [scope_head]
+            for run_start, run_end in runs:
+                scope.append(body[run_start:run_end])
+                fresh += run_end - run_start
+                if fresh > WHOLE:
+                    group.append(_field(_SCOPES, scope))
+                    part.append(_field(_GROUPS, group))
+                    yield b"".join(part)
+                    part, group, scope, fresh = [], [head], [scope_head], 0
+            if len(scope) > 1:
+                group.append(_field(_SCOPES, scope))
+        if len(group) > 1:
+            part.append(_field(_GROUPS, group))
+    if part:
+        yield b"".join(part)
 
 
-def _group(body: bytes, start: int, end: int, budget: _Budget) -> Iterator[bytes]:
-    head, scopes = _head_and(body, start, end, _SCOPES, budget)
-    for scope_start, scope_end in scopes:
-        scope_head, items = _head_and(body, scope_start, scope_end, _ITEMS, budget)
-        part: list[bytes] = [scope_head]
-        size = len(scope_head)
-        for item_start, item_end in items:
-            if item_end - item_start > LARGEST_ITEM:
-                raise TooLarge(f"one item is larger than {LARGEST_ITEM} bytes")
-            part.append(_field(_ITEMS, body[item_start:item_end]))
-            size += len(part[-1])
-            if size > WHOLE:
-                yield _request(head, part)
-                part, size = [scope_head], len(scope_head)
-        if len(part) > 1:
-            yield _request(head, part)
-
-
-def _request(head: bytes, scope: list[bytes]) -> bytes:
-    return _field(_GROUPS, head + _field(_SCOPES, b"".join(scope)))
-
-
-def _head_and(body: bytes, start: int, end: int, tag: int, budget: _Budget) -> tuple[bytes, list[tuple[int, int]]]:
-    """The bytes of the fields that are not `tag`, and the places of those that are."""
+def _group(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, list[tuple[int, int]]]:
+    """The resource and all else beside the scopes, as it stands; and the places of the scopes' contents."""
     rest: list[bytes] = []
     places: list[tuple[int, int]] = []
-    for found, inner_start, inner_end in _fields(body, start, end):
-        if found == tag:
+    budget.count()
+    for tag, field_start, inner_start, inner_end in _fields(body, start, end):
+        if tag == _SCOPES:
             budget.count()
             places.append((inner_start, inner_end))
-        elif found & 7 == 2:
-            rest.append(_field(found, body[inner_start:inner_end]))
-    head = b"".join(rest)
-    if len(head) > WHOLE:
-        raise TooLarge(f"a resource or scope is larger than {WHOLE} bytes")
-    return head, places
+        else:
+            rest.append(body[field_start:inner_end])
+    return _head(rest), places
 
 
-def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, start and end of the content of each field. Raises BadRequest."""
+def _scope(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, list[tuple[int, int]]]:
+    """The scope and all else beside the items, as it stands; and the places of runs of whole items with their tags."""
+    rest: list[bytes] = []
+    runs: list[tuple[int, int]] = []
+    run_start = run_end = start
+    for tag, field_start, inner_start, inner_end in _fields(body, start, end):
+        if tag != _ITEMS:
+            rest.append(body[field_start:inner_end])
+            continue
+        budget.count()
+        if inner_end - inner_start > LARGEST_ITEM:
+            raise TooLarge(f"one item is larger than {LARGEST_ITEM} bytes")
+        if field_start != run_end or inner_end - run_start > WHOLE // 8:
+            if run_end > run_start:
+                runs.append((run_start, run_end))
+            run_start = field_start
+        run_end = inner_end
+    if run_end > run_start:
+        runs.append((run_start, run_end))
+    return _head(rest), runs
+
+
+def _head(fields: list[bytes]) -> bytes:
+    head = b"".join(fields)
+    if len(head) > LARGEST_HEAD:
+        raise TooLarge(f"a resource or scope is larger than {LARGEST_HEAD} bytes")
+    return head
+
+
+def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Of each field its tag, its start, the start of its content, its end. Raises BadRequest."""
     while at < end:
+        field_start = at
         tag = body[at]
         at += 1
         if tag & 0x80:
-            tag, at = _varint(body, at - 1, end)
+            tag, at = _varint(body, field_start, end)
         wire = tag & 7
         if wire == 2:
             size = body[at] if at < end else 0x80
@@ -96,17 +126,14 @@ def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
             else:
                 at += 1
         elif wire == 0:
-            begun = at
-            at = _varint(body, at, end)[1]
-            yield tag, begun, at
-            continue
+            size = _varint(body, at, end)[1] - at
         elif wire in _SIZES:
             size = _SIZES[wire]
         else:
             raise _bad()
         if at + size > end:
             raise _bad()
-        yield tag, at, at + size
+        yield tag, field_start, at, at + size
         at += size
 
 
@@ -122,8 +149,10 @@ def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
     raise _bad()
 
 
-def _field(tag: int, content: bytes) -> bytes:
-    return _as_varint(tag) + _as_varint(len(content)) + content
+def _field(tag: int, fields: list[bytes]) -> bytes:
+    """A message in a field; tag: below 128."""
+    content = b"".join(fields)
+    return bytes((tag,)) + _as_varint(len(content)) + content
 
 
 def _as_varint(value: int) -> bytes:

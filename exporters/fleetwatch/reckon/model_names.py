@@ -48,7 +48,7 @@ PROVIDER_IDS = {
 # Whoever runs these sets the price: the maker's own price of the same model would be a wrong one.
 WITHOUT_LIST_PRICES = frozenset({"ibm.watsonx.ai", "aws.sagemaker", "ollama", "vllm", "llama_cpp", "lm_studio"})
 
-# Makers whose list prices are also Azure's and Google's (the table looks a reseller's missing models up at their makers).
+# Makers whose list prices resellers keep. The table looks models that a reseller lacks up at their makers.
 SAME_PRICE_EVERYWHERE = ("openai", "anthropic")
 
 _UNFINISHED = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d|latest|preview(?:-\d\d-(?:\d\d|20\d\d))?)$")

@@ -8,9 +8,10 @@ How sure a cost is (`confidence`):
 - `priced`: list or contract price of this model and this way of calling it.
 - `reported`: no price known; the sender's own figure.
 - `estimated`: a price that may be off. A near model (name without its date, `-latest` or `-preview`); a provider told
-  by nothing but the model's name; a maker's price of a model that Azure sells at its own; a service tier or batch for which the table has only the standard price; audio where
-  only text has a price, long cache writes where only short ones have; a region whose price the table does not have;
-  a contract price used for a batch or special tier; aggregated sources.
+  by nothing but the model's name; a maker's price for a model that Azure sells at its own; a service tier or batch for
+  which the table has only the standard price; audio where only text has a price, long cache writes where only short
+  ones have; a region whose price the table does not have; a contract price used for a batch or special tier;
+  aggregated sources.
 - `unpriced`: no price; the cost is 0 and must not be shown as known.
 
 Cached input without a cache price costs what input costs and image tokens what text tokens cost, as the providers bill
@@ -38,8 +39,22 @@ from typing import NamedTuple
 from genai_prices.data import providers as PROVIDERS  # noqa: N812 - the table is a constant
 
 from fleetwatch.reckon import model_names, periods
+from fleetwatch.reckon.override import Override
 from fleetwatch.reckon.rate_card import PriceList, RateCard, compile_card
 from fleetwatch.records.llm import LlmCall
+
+__all__ = [
+    "ESTIMATED",
+    "PRICED",
+    "REPORTED",
+    "UNPRICED",
+    "Names",
+    "Override",
+    "PriceBook",
+    "Priced",
+    "Quote",
+    "released",
+]
 
 PRICED, REPORTED, ESTIMATED, UNPRICED = "priced", "reported", "estimated", "unpriced"
 
@@ -61,43 +76,6 @@ class Quote(NamedTuple):
 
     nano_usd: int
     confidence: str
-
-
-class Override(NamedTuple):
-    """A contract price. Prices are US dollars per million tokens.
-
-    The first exact match in order wins, then the first prefix match; only overrides valid on the call's day (UTC)
-    count. Names are compared without regard to case, with the model as sent, as mapped and as found inside an ARN or
-    path. A kind that is left out costs its list price; where the list has none, cached input costs the override's input
-    price and everything else is missing. Reasoning costs the override's output price; audio, images and long cache
-    writes keep a list price of their own. Context tiers of a replaced price no longer count.
-    """
-
-    model: str
-    """A model's name, or a prefix that ends with *."""
-    provider: str = ""
-    """As the call names it; empty for any."""
-    input: Decimal | None = None
-    cache_read: Decimal | None = None
-    cache_write: Decimal | None = None
-    output: Decimal | None = None
-    discount_percent: Decimal | None = None
-    """Instead of prices: discount on every list price, whatever the tier."""
-    valid_from: datetime.date | None = None
-    valid_to: datetime.date | None = None
-    """The last day."""
-
-    @property
-    def prices(self) -> dict[str, Decimal]:
-        """The prices given, by the price table's keys."""
-        given = {
-            "input_mtok": self.input,
-            "cache_read_mtok": self.cache_read,
-            "cache_write_mtok": self.cache_write,
-            "output_mtok": self.output,
-            "output_reasoning_mtok": self.output,
-        }
-        return {key: price for key, price in given.items() if price is not None}
 
 
 class Names(NamedTuple):
@@ -149,9 +127,9 @@ class PriceBook:
 
     def __init__(self, overrides: Sequence[Override] = (), models: Mapping[str, str] | None = None) -> None:
         for number, override in enumerate(overrides):
-            _check(override, f"prices.overrides[{number}]")
+            override.check(f"prices.overrides[{number}]")
         # A stable sort: the order of the settings within exact names and within prefixes.
-        self._overrides = sorted(overrides, key=lambda item: item.model.endswith("*"))
+        self._overrides = sorted(overrides, key=lambda item: item.is_prefix)
         self._models = {name.lower(): target for name, target in (models or {}).items()}
         self._current: dict[tuple[str, str, str, bool, str], _Current] = {}
         self._plans: dict[object, _Plan] = {}
@@ -171,7 +149,7 @@ class PriceBook:
         card = current[2]
         if card is None:
             return _without_price(call)
-        rates, bands, denominator, half, per_request, unsure, _ = card
+        rates, bands, denominator, half, per_request, all_unsure, unsure, _ = card
         tokens = call.tokens
         fresh, cached, written, output, reasoning, audio_in, audio_out, image, written_long = tokens
         if bands:
@@ -186,6 +164,7 @@ class PriceBook:
         if audio_in or audio_out or written_long:
             long = min(written, written_long)
             cost += audio_in * rates[5] + audio_out * rates[6] + long * rates[8]
+            unsure = all_unsure
         if per_request:
             cost += per_request * call.requests
         confidence = current[3]
@@ -227,12 +206,8 @@ class PriceBook:
         provider, model = self._mapped(names)
         match = model_names.find(provider, model)
         spellings = {names.model.lower(), model.lower(), model_names.plain_name(model).lower()}
-        providers = {"", names.provider.lower(), provider.lower()}
-        overrides = tuple(
-            item
-            for item in self._overrides
-            if item.provider.lower() in providers and _named(item.model.lower(), spellings)
-        )
+        providers = {names.provider.lower(), provider.lower()}
+        overrides = tuple(item for item in self._overrides if item.names(providers, spellings))
         if match is None and not overrides:
             return None
         context, special = _context(match, names)
@@ -298,7 +273,7 @@ class _Plan:
         return Priced({**prices, **override.prices}, PRICED if sure else ESTIMATED, source)
 
     def _override(self, day: datetime.date) -> Override | None:
-        return next((item for item in self._overrides if _valid(item, day)), None)
+        return next((item for item in self._overrides if item.valid_on(day)), None)
 
     def _list_prices(self, time: datetime.datetime) -> tuple[PriceList, str]:
         if self._match is None:
@@ -362,28 +337,3 @@ def _region_in_doubt(match: model_names.Match, region: str) -> bool:
         named = match.model.id.startswith(("global.", "regional."))
         return not named and (not region.startswith("us-") or region.startswith("us-gov"))
     return False
-
-
-def _named(pattern: str, spellings: set[str]) -> bool:
-    if pattern.endswith("*"):
-        return any(name.startswith(pattern[:-1]) for name in spellings)
-    return pattern in spellings
-
-
-def _valid(override: Override, day: datetime.date) -> bool:
-    return (override.valid_from or datetime.date.min) <= day <= (override.valid_to or datetime.date.max)
-
-
-def _check(override: Override, place: str) -> None:
-    if not override.model:
-        raise ValueError(f"{place}.model: expected a model name or a prefix that ends with *, got none")
-    discount = override.discount_percent
-    if (discount is None) == (not override.prices):
-        raise ValueError(f"{place}: expected either prices or discount_percent")
-    if discount is not None and not 0 <= discount <= 100:
-        raise ValueError(f"{place}.discount_percent: expected 0 to 100, got {discount}")
-    for key, price in override.prices.items():
-        if not price.is_finite() or price < 0:
-            raise ValueError(f"{place}: expected prices of zero or more for {key}, got {price}")
-    if override.valid_from and override.valid_to and override.valid_to < override.valid_from:
-        raise ValueError(f"{place}.valid_to: expected a day not before valid_from, got {override.valid_to}")

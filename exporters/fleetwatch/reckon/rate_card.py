@@ -57,6 +57,8 @@ class RateCard(NamedTuple):
     per_request: int
     unsure: tuple[int, ...]
     """Kinds priced like one that usually costs less (audio as text, long cache writes as short ones) or not at all."""
+    unsure_text: tuple[int, ...]
+    """Those of `unsure` besides audio and long cache writes: of most models none."""
     missing: tuple[int, ...]
     """Kinds without any price; they cost nothing here."""
 
@@ -109,6 +111,7 @@ def compile_card(prices: PriceList, factor: Fraction = Fraction(1)) -> RateCard 
         half=denominator // 2,
         per_request=int(per_request * denominator),
         unsure=tuple(unsure),
+        unsure_text=tuple(kind for kind in unsure if kind not in (AUDIO_IN, AUDIO_OUT, CACHE_WRITE_LONG)),
         missing=missing,
     )
 

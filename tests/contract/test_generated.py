@@ -1,0 +1,43 @@
+"""Generated files are fresh; the message names the command."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "scripts" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_files_are_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wall_stands(generate: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that nobody regenerated is named, with the command."""
+    (tmp_path / "exporters").mkdir()
+    (tmp_path / "prometheus").mkdir()
+    for name, make in generate.FILES.items():
+        (tmp_path / name).write_text(make(), encoding="utf-8")
+    assert generate.stale(tmp_path) == []
+    (tmp_path / "exporters" / "METRICS.md").write_text("old", encoding="utf-8")
+    assert generate.stale(tmp_path) == ["exporters/METRICS.md"]
+    generate.report(["exporters/METRICS.md"])
+    assert capsys.readouterr().out == "stale: exporters/METRICS.md; run scripts/gen\n"
