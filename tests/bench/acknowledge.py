@@ -75,7 +75,8 @@ def main() -> None:
         times = sorted(asyncio.run(_all(port, seconds)))
         p99 = times[int(len(times) * 0.99)] * 1000
         print(
-            f"acknowledge: {CONNECTIONS:,} connections, {len(times) * SPANS / seconds:,.0f} spans/s in bodies of {SPANS}: "
+            f"acknowledge: {CONNECTIONS:,} connections, {len(times) * SPANS / seconds:,.0f} spans/s "
+            f"in bodies of {SPANS}: "
             f"median {statistics.median(times) * 1000:.1f} ms, p99 {p99:.1f} ms, max {times[-1] * 1000:.1f} ms"
         )
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import fleetwatch.demo
 
@@ -92,9 +94,9 @@ def _request(rows: list[dict[str, str]]) -> ExportTraceServiceRequest:
     return request
 
 
-def _set(target: object, attributes: dict[str, str | int]) -> None:
+def _set(target: Resource | Span, attributes: dict[str, str | int]) -> None:
     for key, value in attributes.items():
-        attribute = target.attributes.add(key=key)  # type: ignore[attr-defined] - a resource or a span
+        attribute = target.attributes.add(key=key)
         if isinstance(value, int):
             attribute.value.int_value = value
         else:

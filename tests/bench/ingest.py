@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ from bench.bodies import Bodies
 from support import free_port, wait_for
 
 CONNECTIONS = 4
+Serve = Callable[[int], AbstractContextManager[tuple[int, psutil.Process]]]
 
 COLLECTOR = """
 extensions: {{file_storage: {{directory: {folder}, fsync: true, create_directory: true}}}}
@@ -35,7 +36,10 @@ connectors:
   span_metrics:
     dimensions: [{{name: gen_ai.agent.name}}, {{name: gen_ai.provider.name}}, {{name: gen_ai.response.model}}]
 exporters:
-  otlp_http: {{endpoint: "http://127.0.0.1:{sink}", compression: none, sending_queue: {{storage: file_storage, queue_size: 100000}}}}
+  otlp_http:
+    endpoint: http://127.0.0.1:{sink}
+    compression: none
+    sending_queue: {{storage: file_storage, queue_size: 100000}}
   prometheus: {{endpoint: 127.0.0.1:{metrics}}}
 service:
   extensions: [file_storage]
@@ -129,9 +133,9 @@ def send(port: int, bodies: list[bytes]) -> float:
     return time.perf_counter() - started
 
 
-def measure(server: Callable[[int], object], bodies: list[bytes], spans: int) -> tuple[float, float]:
+def measure(server: Serve, bodies: list[bytes], spans: int) -> tuple[float, float]:
     """(CPU seconds per million spans, spans per second) of a fresh server, after a warm-up with two bodies."""
-    with server(0) as (port, process):  # type: ignore[attr-defined] - both are context managers
+    with server(0) as (port, process):
         send(port, bodies[:2])
         before = process.cpu_times()
         seconds = send(port, bodies[2:])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.query import Reader
-from fleetwatch.ledger.usage import Usage
+from fleetwatch.ledger.usage import Mode, Usage
 from fleetwatch.reckon.price import PriceBook
-from fleetwatch.records.llm import Tokens
+from fleetwatch.records.llm import LlmCall, Tokens
 from support_llm import call, point
 
 BOOK = PriceBook()
@@ -87,7 +87,8 @@ def test_totals_equal_the_truth_after_any_order_of_steps(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.db"
-    ledger, sent = Ledger(path, BOOK), []
+    ledger = Ledger(path, BOOK)
+    sent: list[LlmCall] = []
     for step in steps:
         if step == "commit":
             sent.append(call(agent=f"a{len(sent) % 3}"))
@@ -218,8 +219,8 @@ def test_verify_names_a_label_set_whose_sums_disagree(ledger: Ledger, path: Path
 class TestUsageMetrics:
     """Token metrics count when nothing better is known."""
 
-    def ledger(self, path: Path, clock: list[int], mode: str = "auto") -> Ledger:
-        return Ledger(path, BOOK, usage=Usage(mode, grace=15), clock=lambda: clock[0])  # type: ignore[arg-type] - tests pass the mode as text
+    def ledger(self, path: Path, clock: list[int], mode: Mode = "auto") -> Ledger:
+        return Ledger(path, BOOK, usage=Usage(mode, grace=15), clock=lambda: clock[0])
 
     def test_a_metrics_only_sender_is_priced_as_estimated_after_the_grace(self, path: Path) -> None:
         clock = [10**18]

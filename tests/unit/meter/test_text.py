@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client import Metric as PrometheusFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as _parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from fleetwatch.catalogue import all_metrics
 from fleetwatch.catalogue.metric import NANO, Sample, counter, gauge, label
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition, render
+
+parse_openmetrics: Callable[[str], Iterator[PrometheusFamily]] = _parse_openmetrics
 
 NAME = label("name", "A name.", at_most=100_000)
 COUNT = counter("test.count.usd", unit="{USD}", help='Odd help: \\ " and\nmore.', labels=(NAME,), scale=NANO)
