@@ -90,9 +90,10 @@ def chromium() -> str:
 
 
 class Seen(NamedTuple):
-    """What a reader of a board sees: its words, and how many panels carry an error mark."""
+    """What a reader of a board sees: its words, where it leads, and how many panels carry an error mark."""
 
     text: str
+    links: list[str]
     errors: int
 
 
@@ -124,7 +125,8 @@ def screenshot(url: str, path: Path, width: int = 1600) -> Seen:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function(NOTHING_LOADS, timeout=60_000)
             errors = len(page.query_selector_all(ERROR_MARKS))
-            seen = Seen(page.inner_text("body"), errors)
+            links = [anchor.get_attribute("href") or "" for anchor in page.query_selector_all("a")]
+            seen = Seen(page.inner_text("body"), links, errors)
             page.screenshot(path=str(path))
         finally:
             browser.close()

@@ -80,8 +80,11 @@ def running_prometheus(
     rules: Sequence[Path] = (),
     alertmanager: str = "",
     flags: Sequence[str] = (),
+    port: int = 0,
 ) -> Iterator[Prometheus]:
-    """Prometheus until the block ends. targets: job -> HOST:PORT; interval: seconds between scrapes and evaluations."""
+    """Prometheus until the block ends. targets: job -> HOST:PORT; interval: seconds between scrapes and evaluations;
+    port: of its own, any free one by default.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     every = f"{round(interval * 1000)}ms"
     config: dict[str, Any] = {
@@ -95,7 +98,7 @@ def running_prometheus(
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    server = Prometheus(f"http://127.0.0.1:{free_port()}", folder / "prometheus.log")
+    server = Prometheus(f"http://127.0.0.1:{port or free_port()}", folder / "prometheus.log")
     command = [
         program,
         f"--config.file={file}",

@@ -15,8 +15,12 @@ from typing import Any
 import click
 
 from fleetwatch import settings
+from fleetwatch.cli._options import config_option
 
 FOLDER_UID = "fleetwatch"
+RUNBOOKS = "http://127.0.0.1:9464"
+"""Where the generated boards say that the exporter serves runbooks; `push` puts links.exporter there."""
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 folder_option = click.option(
@@ -56,7 +60,8 @@ def build(check: bool, folder: Path | None) -> None:
     help="File with a service account token that may write dashboards (role Editor). Without: no login is sent.",
 )
 @folder_option
-def push(url: str, token_file: Path | None, folder: Path | None) -> None:
+@config_option
+def push(url: str, token_file: Path | None, folder: Path | None, config: Path | None) -> None:
     """Send the generated boards to a Grafana, into folder Fleetwatch, over what it has under the same uid."""
     folder = _found(folder)
     files = sorted((folder / "generated").glob("*.json"))
@@ -65,14 +70,10 @@ def push(url: str, token_file: Path | None, folder: Path | None) -> None:
     if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
         raise click.ClickException(f'--url: expected http://… or https://…, got "{url}"')
     token = _token(token_file)
-    try:
-        links = settings.load().links
-    except settings.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    links = settings.load(config).links
     _call(url, "/api/folders", {"uid": FOLDER_UID, "title": "Fleetwatch"}, token, fine=(409, 412))
     for file in files:
-        # Runbooks are served by the exporter; the boards name the default address.
-        text = file.read_text(encoding="utf-8").replace(settings.Links().exporter, links.exporter)
+        text = file.read_text(encoding="utf-8").replace(RUNBOOKS, links.exporter)
         body = {"dashboard": json.loads(text), "folderUid": FOLDER_UID, "overwrite": True, "message": "fleetwatch"}
         answer = _call(url, "/api/dashboards/db", body, token)
         click.echo(f"{url.rstrip('/')}{answer.get('url', '')}")
@@ -125,9 +126,10 @@ def _call(base: str, path: str, body: object, token: str, fine: tuple[int, ...] 
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
             found = json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        if error.code in fine:
-            return {}
-        raise click.ClickException(_refusal(url, error)) from None
+        with error:
+            if error.code in fine:
+                return {}
+            raise click.ClickException(_refusal(url, error)) from None
     except urllib.error.URLError as error:
         raise click.ClickException(f"{url}: no answer: {error.reason}; is Grafana running there?") from None
     except (OSError, http.client.HTTPException, ValueError):

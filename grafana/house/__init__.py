@@ -1,0 +1,43 @@
+"""Our taste in boards, and the only importer of grafanalib.
+
+A board's file names its panels and ends with `dashboard = board(...)`, the page as a table of contents.
+"""
+
+from grafana.house import units
+from grafana.house.board import Board, Variable, board
+from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, OUTCOMES, WARN, Limits
+from grafana.house.layout import answer, row
+from grafana.house.panels import Column, bars, heatmap, stat, state_timeline, table, text, timeseries
+from grafana.house.promql import RANGE, RATE, Expr, Not, Scope, outside, top, total
+
+__all__ = [
+    "ANSWERS",
+    "BAD",
+    "CONFIDENCES",
+    "GOOD",
+    "OUTCOMES",
+    "RANGE",
+    "RATE",
+    "WARN",
+    "Board",
+    "Column",
+    "Expr",
+    "Limits",
+    "Not",
+    "Scope",
+    "Variable",
+    "answer",
+    "bars",
+    "board",
+    "heatmap",
+    "outside",
+    "row",
+    "stat",
+    "state_timeline",
+    "table",
+    "text",
+    "timeseries",
+    "top",
+    "total",
+    "units",
+]

@@ -1,0 +1,259 @@
+"""Catalogue metrics as PromQL, so that a wrong name, label or kind raises while the board is built.
+
+A Scope is a board's set of variables: every selector is narrowed by those of them that the metric has as labels.
+    scope = Scope(llm.TEAM, llm.AGENT)
+    scope.increase(llm.COST, by=llm.AGENT).text
+    -> sum by (agent) (increase(llm_cost_usd_total{agent=~"$agent",team=~"$team"}[$__range]))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from fleetwatch.catalogue.metric import Label, Metric
+
+By = Label | Sequence[Label]
+"""The labels that a result keeps."""
+
+RATE = "$__rate_interval"
+RANGE = "$__range"
+
+# Series of Prometheus, Alertmanager and Grafana's own making: name -> labels. The catalogue does not own these.
+OUTSIDE: dict[str, frozenset[str]] = {
+    name: frozenset(labels)
+    for name, labels in {
+        "up": ("job", "instance"),
+        "scrape_duration_seconds": ("job", "instance"),
+        "scrape_samples_scraped": ("job", "instance"),
+        "ALERTS": ("alertname", "alertstate", "severity", "domain"),
+        "prometheus_notifications_errors_total": ("alertmanager",),
+        "prometheus_rule_evaluation_failures_total": ("rule_group",),
+        "alertmanager_notifications_total": ("integration",),
+        "alertmanager_notifications_failed_total": ("integration",),
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class Expr:
+    """A PromQL expression.
+
+    by: the labels that its series carry. unscoped: variables of the board that its metrics cannot be narrowed by.
+    name: what the legend says besides the labels. infix: must be put in brackets before it is combined.
+    """
+
+    text: str
+    by: tuple[str, ...] = ()
+    unscoped: frozenset[str] = frozenset()
+    name: str = ""
+    infix: bool = False
+
+    def __truediv__(self, other: Expr | float) -> Expr:
+        return _infix(self, "/", other)
+
+    def __mul__(self, other: Expr | float) -> Expr:
+        return _infix(self, "*", other)
+
+    def __add__(self, other: Expr | float) -> Expr:
+        return _infix(self, "+", other)
+
+    def __sub__(self, other: Expr | float) -> Expr:
+        return _infix(self, "-", other)
+
+    def __rsub__(self, other: float) -> Expr:
+        return _infix(Expr(f"{other:g}"), "-", self)
+
+    def __gt__(self, other: float) -> Expr:
+        return _infix(self, ">", other)
+
+    def otherwise(self, other: Expr | float) -> Expr:
+        """The other's series where this one has none; a number stands for one series without labels."""
+        return _infix(self, "or", Expr(f"vector({other:g})") if isinstance(other, (int, float)) else other)
+
+    def named(self, name: str) -> Expr:
+        return replace(self, name=name)
+
+    @property
+    def legend(self) -> str:
+        """Grafana's legend: the name, then the labels."""
+        return " · ".join(filter(None, [self.name, *(f"{{{{{label}}}}}" for label in self.by)])) or "all"
+
+
+def _infix(left: Expr, operator: str, right: Expr | float) -> Expr:
+    if not isinstance(right, Expr):
+        right = Expr(f"{right:g}")
+    text = f"{_bracketed(left)} {operator} {_bracketed(right)}"
+    return Expr(text, left.by or right.by, left.unscoped | right.unscoped, left.name, infix=True)
+
+
+def _bracketed(expr: Expr) -> str:
+    return f"({expr.text})" if expr.infix else expr.text
+
+
+def top(count: int, expr: Expr) -> Expr:
+    """The largest series, largest first. For instant queries: over time, topk picks anew at each step."""
+    return replace(expr, text=f"sort_desc(topk({count}, {expr.text}))", infix=False)
+
+
+def total(expr: Expr, *, by: By = (), how: Literal["sum", "min", "max", "count"] = "sum") -> Expr:
+    """Aggregated over all labels but `by`."""
+    names = _names(by)
+    if unknown := set(names) - set(expr.by):
+        raise ValueError(f"{expr.text}: has no label {', '.join(sorted(unknown))}")
+    return replace(expr, text=f"{_grouped(how, names)}({expr.text})", by=names, infix=False)
+
+
+class Not(NamedTuple):
+    """A matcher for all values but these."""
+
+    values: tuple[str, ...]
+
+
+class Matches(NamedTuple):
+    """A matcher by Grafana variable or regular expression."""
+
+    pattern: str
+
+
+Matcher = str | tuple[str, ...] | Not | Matches
+Part = Literal["sum", "count"]
+
+
+class Scope:
+    """A board's variables, and the expressions that they narrow."""
+
+    def __init__(self, *labels: Label) -> None:
+        self.labels = labels
+
+    def increase(
+        self,
+        metric: Metric,
+        *,
+        by: By = (),
+        window: str = RANGE,
+        part: Part | None = None,
+        **match: Matcher,
+    ) -> Expr:
+        """Growth of a counter, or of a histogram's sum or count, over the window; by default the screen's range."""
+        return self._grown("increase", metric, by, window, part=part, match=match)
+
+    def rate(
+        self,
+        metric: Metric,
+        *,
+        by: By = (),
+        window: str = RATE,
+        part: Part | None = None,
+        **match: Matcher,
+    ) -> Expr:
+        """Growth per second of a counter, or of a histogram's sum or count."""
+        return self._grown("rate", metric, by, window, part=part, match=match)
+
+    def quantile(self, q: float, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
+        """Quantile of a histogram, interpolated inside its buckets, in the metric's unit."""
+        names = _names(by)
+        inner = self.buckets(metric, by=by, window=window, **match)
+        return replace(inner, text=f"histogram_quantile({q:g}, {inner.text})", by=names, name=f"p{q * 100:g}")
+
+    def buckets(self, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
+        """Growth per second of a histogram's buckets, with label le."""
+        _expect(metric, "histogram")
+        names = (*_names(by), "le")
+        _check_labels(metric, names[:-1])
+        selector, unscoped = self._selector(metric, "_bucket", match)
+        return Expr(f"{_grouped('sum', names)}(rate({selector}[{window}]))", names, unscoped)
+
+    def last(
+        self,
+        metric: Metric,
+        *,
+        by: By = (),
+        how: Literal["max", "min", "sum", "count"] = "max",
+        **match: Matcher,
+    ) -> Expr:
+        """A gauge as it stands. `max` by default: two exporters that watch the same thing are not added up."""
+        _expect(metric, "gauge")
+        names = _names(by)
+        _check_labels(metric, names)
+        selector, unscoped = self._selector(metric, "", match)
+        return Expr(f"{_grouped(how, names)}({selector})", names, unscoped)
+
+    def age(self, metric: Metric, *, by: By = ()) -> Expr:
+        """Seconds since the Unix time that a gauge holds."""
+        return Expr("time()") - self.last(metric, by=by)
+
+    def _grown(
+        self, function: str, metric: Metric, by: By, window: str, *, part: Part | None, match: dict[str, Matcher]
+    ) -> Expr:
+        _expect(metric, "histogram" if part else "counter")
+        names = _names(by)
+        _check_labels(metric, names)
+        selector, unscoped = self._selector(metric, f"_{part}" if part else "", match)
+        return Expr(f"{_grouped('sum', names)}({function}({selector}[{window}]))", names, unscoped)
+
+    def _selector(self, metric: Metric, suffix: str, match: dict[str, Matcher]) -> tuple[str, frozenset[str]]:
+        _check_labels(metric, match)
+        matchers: dict[str, Matcher] = {}
+        for label in self.labels:
+            if label in metric.labels:
+                matchers[label.name] = Matches(f"${label.name}")
+        matchers |= match
+        known = {label.name: label for label in metric.labels}
+        inner = ",".join(_matcher(known[name], value) for name, value in sorted(matchers.items()))
+        unscoped = frozenset(label.name for label in self.labels if label not in metric.labels)
+        return f"{metric.prometheus}{suffix}{{{inner}}}" if inner else metric.prometheus + suffix, unscoped
+
+
+def outside(name: str, *, by: Sequence[str] = (), function: str = "", how: str = "sum", **match: str) -> Expr:
+    """A series that the catalogue does not own, of the short list OUTSIDE. function: for example `increase`."""
+    if name not in OUTSIDE:
+        raise ValueError(f"{name}: expected a catalogue metric or one of {', '.join(sorted(OUTSIDE))}")
+    if unknown := {*by, *match} - OUTSIDE[name]:
+        raise ValueError(f"{name}: has no label {', '.join(sorted(unknown))}")
+    matchers = ",".join(f'{key}="{value}"' for key, value in sorted(match.items()))
+    selector = f"{name}{{{matchers}}}" if matchers else name
+    if function:
+        selector = f"{function}({selector}[{RANGE if function == 'increase' else RATE}])"
+    return Expr(f"{_grouped(how, by)}({selector})", tuple(by))
+
+
+def _names(by: By) -> tuple[str, ...]:
+    return tuple(label.name for label in ((by,) if isinstance(by, Label) else by))
+
+
+def _grouped(how: str, names: Sequence[str]) -> str:
+    return f"{how} by ({', '.join(names)}) " if names else how
+
+
+def _expect(metric: Metric, kind: str) -> None:
+    if metric.kind != kind:
+        raise TypeError(f"{metric.name}: is a {metric.kind}; this expression needs a {kind}")
+
+
+def _check_labels(metric: Metric, names: object) -> None:
+    asked = set(names) if isinstance(names, (tuple, dict)) else set()
+    if unknown := asked - set(metric.label_names):
+        has = ", ".join(metric.label_names) or "none"
+        raise ValueError(f"{metric.name}: has no label {', '.join(sorted(unknown))}; it has {has}")
+
+
+def _matcher(label: Label, value: Matcher) -> str:
+    if isinstance(value, Matches):
+        return f'{label.name}=~"{value.pattern}"'
+    values = value.values if isinstance(value, Not) else (value,) if isinstance(value, str) else value
+    if label.one_of and (wrong := set(values) - set(label.one_of)):
+        raise ValueError(
+            f"label {label.name}: is never {', '.join(sorted(wrong))}; it is one of {', '.join(label.one_of)}"
+        )
+    equal, like = ("!=", "!~") if isinstance(value, Not) else ("=", "=~")
+    if len(values) == 1:
+        return f'{label.name}{equal}"{_quoted(values[0])}"'
+    pattern = "|".join(_quoted(re.escape(item)) for item in values)
+    return f'{label.name}{like}"{pattern}"'
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

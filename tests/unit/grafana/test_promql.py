@@ -1,0 +1,112 @@
+"""Catalogue metrics as PromQL: the text that Prometheus gets, and the mistakes that no board can be built with."""
+
+from __future__ import annotations
+
+import pytest
+from grafana.house.promql import Expr, Not, Scope, outside, top, total
+
+from fleetwatch.catalogue import exporter, llm
+
+scope = Scope(llm.TEAM, llm.MODEL)
+
+
+def test_a_counter_grows_over_the_range_on_the_screen_narrowed_by_the_boards_variables() -> None:
+    assert scope.increase(llm.COST, by=llm.AGENT).text == (
+        'sum by (agent) (increase(llm_cost_usd_total{model=~"$model",team=~"$team"}[$__range]))'
+    )
+
+
+def test_a_rate_uses_the_rate_interval() -> None:
+    assert scope.rate(exporter.LEDGER_RECORDS).text == "sum(rate(fleetwatch_ledger_records_total[$__rate_interval]))"
+
+
+def test_a_quantile_sums_buckets_before_it_interpolates() -> None:
+    assert scope.quantile(0.95, llm.TIME_TO_FIRST_TOKEN, by=llm.MODEL).text == (
+        "histogram_quantile(0.95, sum by (model, le) "
+        '(rate(llm_time_to_first_token_seconds_bucket{model=~"$model"}[$__rate_interval])))'
+    )
+
+
+def test_a_gauge_is_taken_as_it_stands_and_two_exporters_are_not_added_up() -> None:
+    assert Scope().last(llm.BUDGET_LIMIT, by=llm.BUDGET).text == "max by (budget) (llm_budget_usd)"
+
+
+def test_an_age_is_the_time_since_a_timestamp() -> None:
+    assert Scope().age(llm.PRICES_CHECKED).text == "time() - max(llm_prices_checked_timestamp_seconds)"
+
+
+def test_a_histograms_sum_and_count_are_counters() -> None:
+    text = Scope().increase(llm.REQUEST_DURATION, part="sum", window="1h").text
+    assert text == "sum(increase(llm_request_duration_seconds_sum[1h]))"
+
+
+def test_matchers_take_one_value_several_or_all_but_some() -> None:
+    none = Scope()
+    assert 'outcome="ok"' in none.rate(llm.REQUESTS, outcome="ok").text
+    assert 'outcome=~"error|timeout"' in none.rate(llm.REQUESTS, outcome=("error", "timeout")).text
+    assert 'confidence!="unpriced"' in none.rate(llm.COST, confidence=Not(("unpriced",))).text
+    assert 'confidence!~"unpriced|reported"' in none.rate(llm.COST, confidence=Not(("unpriced", "reported"))).text
+
+
+def test_text_in_a_matcher_cannot_end_it() -> None:
+    assert r'agent="a\"} or up{b=\"\\"' in Scope().rate(llm.COST, agent='a"} or up{b="\\').text
+
+
+def test_combined_expressions_keep_their_brackets() -> None:
+    a, b = Expr("a"), Expr("b")
+    assert ((a - b) / (a + b) * 100).text == "((a - b) / (a + b)) * 100"
+    assert (a.otherwise(b * 0) / (b > 0)).text == "(a or (b * 0)) / (b > 0)"
+    assert (1 - a / b).text == "1 - (a / b)"
+
+
+def test_top_sorts_the_largest_first_and_total_aggregates_again() -> None:
+    by_team = Scope().increase(llm.COST, by=(llm.TEAM, llm.AGENT))
+    assert top(5, by_team).text.startswith("sort_desc(topk(5, sum by (team, agent) (")
+    assert total(by_team, by=llm.TEAM, how="max").text.startswith("max by (team) (sum by (team, agent) (")
+
+
+def test_the_legend_says_the_labels_and_the_name() -> None:
+    assert Scope().quantile(0.5, llm.REQUEST_DURATION, by=llm.MODEL).legend == "p50 · {{model}}"
+    assert Scope().increase(llm.COST).legend == "all"
+
+
+def test_an_unknown_label_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"llm\.errors: has no label agent; it has provider, model, error_type"):
+        Scope().rate(llm.ERRORS, by=llm.AGENT)
+    with pytest.raises(ValueError, match="has no label colour"):
+        Scope().rate(llm.ERRORS, colour="red")
+
+
+def test_a_value_that_the_label_never_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="label outcome: is never failed"):
+        Scope().rate(llm.REQUESTS, outcome="failed")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Scope().rate(llm.BUDGET_LIMIT),
+        lambda: Scope().rate(llm.REQUEST_DURATION),
+        lambda: Scope().rate(llm.COST, part="sum"),
+        lambda: Scope().last(llm.COST),
+        lambda: Scope().quantile(0.5, llm.COST),
+    ],
+)
+def test_a_metric_of_the_wrong_kind_is_refused(build: object) -> None:
+    """A rate of a gauge or the last value of a counter is a number that means nothing."""
+    assert callable(build)
+    with pytest.raises(TypeError, match="this expression needs a"):
+        build()
+
+
+def test_series_of_others_are_a_short_list() -> None:
+    assert outside("up", how="min", job="fleetwatch").text == 'min(up{job="fleetwatch"})'
+    with pytest.raises(ValueError, match="node_load1: expected a catalogue metric or one of"):
+        outside("node_load1")
+    with pytest.raises(ValueError, match="up: has no label team"):
+        outside("up", by=("team",))
+
+
+def test_filters_that_cannot_narrow_a_metric_are_remembered() -> None:
+    assert scope.quantile(0.5, llm.TIME_TO_FIRST_TOKEN).unscoped == {"team"}
+    assert (scope.rate(llm.COST) / scope.rate(llm.DUPLICATE_CALLS)).unscoped == {"team", "model"}
