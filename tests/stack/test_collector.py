@@ -1,0 +1,253 @@
+"""The shipped gateway.yaml in the real Collector: what passes, and what survives."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, NumberDataPoint
+
+from support import free_port, wait_for
+from support_stack import REPO, OtlpSink, get, otlp_sink, post, program, running
+
+pytestmark = pytest.mark.stack
+
+GATEWAY = REPO / "otel-collector" / "gateway.yaml"
+CANARY = "canary-7f3a prompt of jane.doe@example.com"
+
+
+def text(key: str, value: str = CANARY) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
+def number(key: str, value: int) -> KeyValue:
+    return KeyValue(key=key, value=AnyValue(int_value=value))
+
+
+class Gateway:
+    """Addresses of one Collector; start it with `up`, as often as wanted."""
+
+    def __init__(self, folder: Path, sink_port: int) -> None:
+        self.folder = folder
+        self.http = f"127.0.0.1:{free_port()}"
+        self.health = f"127.0.0.1:{free_port()}"
+        self.metrics_port = free_port()
+        self.env: Mapping[str, str] = {
+            "FLEETWATCH_COLLECTOR_HTTP": self.http,
+            "FLEETWATCH_COLLECTOR_GRPC": f"127.0.0.1:{free_port()}",
+            "FLEETWATCH_COLLECTOR_HEALTH": self.health,
+            "FLEETWATCH_COLLECTOR_METRICS_PORT": str(self.metrics_port),
+            "FLEETWATCH_COLLECTOR_QUEUE": str(folder / "queue"),
+            "FLEETWATCH_COLLECTOR_TARGET": f"http://127.0.0.1:{sink_port}",
+        }
+
+    @contextmanager
+    def up(self) -> Iterator[subprocess.Popen[bytes]]:
+        command = [program("otelcol-contrib"), "--config", str(GATEWAY)]
+        with running(command, self.folder / "collector.log", self.env) as process:
+            wait_for(lambda: get(f"http://{self.health}")[0] == 200, 30, "the Collector's health check")
+            yield process
+
+    def send(self, signal: str, message: bytes) -> int:
+        return post(f"http://{self.http}/v1/{signal}", message)
+
+
+@pytest.fixture
+def sink() -> Iterator[OtlpSink]:
+    with otlp_sink() as server:
+        yield server
+
+
+def trace_with_canaries() -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    resource.resource.attributes.extend(
+        [text("service.name", "triage"), text("team", "support"), text("process.command_args"), text("user.name")]
+    )
+    scope = resource.scope_spans.add()
+    scope.scope.attributes.append(text("scope.note"))
+    span = scope.spans.add(
+        trace_id=b"t" * 16,
+        span_id=b"s" * 8,
+        name=CANARY,
+        trace_state="note=canary-7f3a",
+        start_time_unix_nano=1,
+        end_time_unix_nano=2,
+    )
+    span.status.message = CANARY
+    span.attributes.extend(
+        [
+            text("gen_ai.operation.name", "chat"),
+            text("gen_ai.provider.name", "openai"),
+            text("gen_ai.request.model", "gpt-4o"),
+            text("gen_ai.response.id", "chatcmpl-1"),
+            text("openai.response.service_tier", "flex"),
+            text("error.type", "timeout"),
+            number("gen_ai.usage.input_tokens", 2006),
+            number("gen_ai.usage.cache_read.input_tokens", 1920),
+            text("gen_ai.input.messages"),
+            text("gen_ai.output.messages"),
+            text("gen_ai.system_instructions"),
+            text("gen_ai.tool.call.arguments"),
+            text("gen_ai.prompt.0.content"),
+            text("enduser.id"),
+            text("user.email"),
+            text("url.full", f"https://example.com/?q={CANARY}"),
+        ]
+    )
+    event = span.events.add(time_unix_nano=1, name="exception")
+    event.attributes.extend(
+        [text("exception.message"), text("exception.stacktrace"), text("exception.type", "Timeout")]
+    )
+    event = span.events.add(time_unix_nano=1, name="gen_ai.user.message")
+    event.attributes.append(text("content"))
+    return request
+
+
+def metrics_with_canaries() -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    resource.resource.attributes.extend([text("service.name", "triage"), text("user.email")])
+    metric = resource.scope_metrics.add().metrics.add(name="gen_ai.client.token.usage", unit="{token}")
+    metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    metric.sum.is_monotonic = True
+    for user, kind, count in (("a", "input", 5), ("a", "output", 6), ("b", "input", 700), ("b", "output", 800)):
+        point = NumberDataPoint(as_int=count, start_time_unix_nano=1, time_unix_nano=2)
+        point.attributes.extend([text("gen_ai.token.type", kind), text("user.id", f"{user} {CANARY}")])
+        metric.sum.data_points.append(point)
+    return request
+
+
+def logs_with_canaries() -> ExportLogsServiceRequest:
+    request = ExportLogsServiceRequest()
+    resource = request.resource_logs.add()
+    resource.resource.attributes.append(text("service.name", "triage"))
+    record = resource.scope_logs.add().log_records.add(time_unix_nano=1)
+    record.body.string_value = CANARY
+    record.attributes.extend([text("gen_ai.response.id", "chatcmpl-1"), text("prompt"), text("user.email")])
+    record = resource.scope_logs[0].log_records.add(time_unix_nano=1)
+    record.body.kvlist_value.values.append(text("content"))
+    return request
+
+
+def test_no_prompt_and_no_personal_data_passes(tmp_path: Path, sink: OtlpSink) -> None:
+    """A canary in every place where senders put texts; none arrives, in any signal."""
+    gateway = Gateway(tmp_path, sink.port)
+    with gateway.up():
+        assert gateway.send("traces", trace_with_canaries().SerializeToString()) == 200
+        assert gateway.send("metrics", metrics_with_canaries().SerializeToString()) == 200
+        assert gateway.send("logs", logs_with_canaries().SerializeToString()) == 200
+        wait_for(lambda: len(sink.requests) == 3, 10, "one request of each signal")
+    arrived = "\n".join(str(request) for request in sink.requests)
+    assert "canary-7f3a" not in arrived
+    assert "jane.doe" not in arrived
+
+
+def test_what_the_bill_needs_passes(tmp_path: Path, sink: OtlpSink) -> None:
+    gateway = Gateway(tmp_path, sink.port)
+    with gateway.up():
+        gateway.send("traces", trace_with_canaries().SerializeToString())
+        wait_for(lambda: sink.spans, 10, "the span")
+    request = sink.requests[0]
+    assert isinstance(request, ExportTraceServiceRequest)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    values = {item.key: item.value.string_value or item.value.int_value for item in span.attributes}
+    assert values == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.id": "chatcmpl-1",
+        "openai.response.service_tier": "flex",
+        "error.type": "timeout",
+        "gen_ai.usage.input_tokens": 2006,
+        "gen_ai.usage.cache_read.input_tokens": 1920,
+    }
+    assert span.span_id == b"s" * 8
+    resource = {item.key: item.value.string_value for item in request.resource_spans[0].resource.attributes}
+    assert resource == {"service.name": "triage", "team": "support"}
+
+
+def test_streams_that_differ_only_in_a_dropped_attribute_stay_apart(tmp_path: Path, sink: OtlpSink) -> None:
+    """5 tokens of one user and 700 of another must not become one counter that jumps between 5 and 700."""
+    gateway = Gateway(tmp_path, sink.port)
+    with gateway.up():
+        gateway.send("metrics", metrics_with_canaries().SerializeToString())
+        wait_for(lambda: sink.requests, 10, "the metric")
+    request = sink.requests[0]
+    assert isinstance(request, ExportMetricsServiceRequest)
+    points = request.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points
+    streams: dict[str, set[int]] = {}
+    for point in points:
+        values = {item.key: item.value.string_value for item in point.attributes}
+        assert set(values) == {"gen_ai.token.type", "fleetwatch.stream"}
+        streams.setdefault(values["fleetwatch.stream"], set()).add(point.as_int)
+    assert sorted(map(sorted, streams.values())) == [[5, 6], [700, 800]]
+
+
+def test_every_attribute_that_a_dialect_reads_is_allowed() -> None:
+    """Read from the dialects' texts, so that a new name there is missed here."""
+    allowed = set(yaml.safe_load(GATEWAY.read_text())["processors"]["redaction"]["allowed_keys"])
+    words = re.compile(r"team|(gen_ai|openai|aws|cloud|server|error|service|team|operation|host)(\.[a-z_0-9]+)+")
+    metrics_and_events = re.compile(r"gen_ai\.client\..*|gen_ai\.(content\.)?(first_token|completion\.chunk)")
+    read = {
+        node.value
+        for file in (REPO / "exporters" / "fleetwatch" / "dialects").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and words.fullmatch(node.value)
+    }
+    assert "gen_ai.usage.input_tokens" in read
+    assert {name for name in read - allowed if not metrics_and_events.fullmatch(name)} == set()
+
+
+@pytest.mark.parametrize("ending", ["kill -9", "terminate"])
+def test_no_acknowledged_span_is_lost_when_the_collector_dies_while_the_exporter_is_away(
+    tmp_path: Path, ending: str
+) -> None:
+    port = free_port()
+    gateway = Gateway(tmp_path, port)
+    acknowledged: set[str] = set()
+    with gateway.up() as process:
+        for _ in range(100):
+            request = ExportTraceServiceRequest()
+            spans = request.resource_spans.add().scope_spans.add().spans
+            for _ in range(5):
+                spans.add(trace_id=os.urandom(16), span_id=os.urandom(8), name="chat", end_time_unix_nano=1)
+            if gateway.send("traces", request.SerializeToString()) == 200:
+                acknowledged |= {span.span_id.hex() for span in spans}
+        if ending == "kill -9":
+            process.kill()
+        else:
+            process.terminate()
+        process.wait(15)
+    assert len(acknowledged) == 500
+    with otlp_sink(port) as sink, gateway.up():
+        wait_for(lambda: acknowledged <= set(sink.spans), 60, "all acknowledged spans")
+
+
+def test_the_collector_shows_its_own_metrics(tmp_path: Path, sink: OtlpSink) -> None:
+    gateway = Gateway(tmp_path, sink.port)
+    with gateway.up():
+        status, page = get(f"http://127.0.0.1:{gateway.metrics_port}/metrics")
+    assert status == 200
+    assert "otelcol_exporter_queue_capacity" in page
+
+
+def test_the_gateway_has_no_batch_processor() -> None:
+    """It would answer senders before their data is on disk."""
+    printed = subprocess.run(
+        [program("otelcol-contrib"), "validate", "--config", str(GATEWAY)], capture_output=True, text=True, check=False
+    )
+    assert printed.returncode == 0, printed.stderr
+    lines = [line.split("#")[0] for line in GATEWAY.read_text().splitlines()]
+    assert not [line for line in lines if "batch" in line]
