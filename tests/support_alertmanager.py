@@ -41,13 +41,13 @@ class Message(dict[str, Any]):
 
 
 class NotificationSink:
-    """Slack's incoming webhook, PagerDuty's Events API v2 and a dead-man webhook on one loopback port.
+    """Slack's incoming webhook, PagerDuty's Events API v2 and a dead-man webhook on one port.
 
-    Each checks what the real one checks (and what we promise: text below 3,000 characters) and answers 400 with the
+    host: an address of this machine; other than loopback only where containers must reach it. Each checks what the real one checks (and what we promise: text below 3,000 characters) and answers 400 with the
     reason; taken bodies are in `slack`, `pagerduty`, `deadman`, reasons in `rejected`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.slack: list[Message] = []
         self.pagerduty: list[Message] = []
         self.deadman: list[Message] = []
@@ -76,8 +76,8 @@ class NotificationSink:
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # a sender that gave up while we made it wait
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        base = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = Server((host, 0), Handler)
+        base = f"http://{host}:{self._server.server_address[1]}"
         self.slack_url = f"{base}/services/T00000000/B00000000/canary-slack-secret"
         self.pagerduty_url = f"{base}/v2/enqueue"
         self.deadman_url = f"{base}/deadman/canary-deadman-secret"

@@ -22,10 +22,10 @@ from typing import Any, Self
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support import free_port, wait_for
-from support_stack import REPO, get, program, running
 
 from fleetwatch.ledger.query import Reader, Spending
+from support import free_port, wait_for
+from support_stack import REPO, get, program, running
 
 Series = frozenset[tuple[str, str]]
 """Labels of a series, in no order."""
@@ -216,7 +216,7 @@ class Replay:
 
 
 def kill_often(house: House, times: int, replay: Replay) -> int:
-    """kill -9 the exporter and start it again while calls arrive, until the replay is over; how often it was done.
+    """End the exporter by kill -9 and start it again while calls arrive, until the replay is over; how often.
 
     Each kill comes right after new records were seen, so it lands among commits, answers and checkpoints.
     """

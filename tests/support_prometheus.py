@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
 from support import free_port, wait_for
 from support_stack import get, running
 

@@ -10,13 +10,13 @@ import datetime
 import os
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 PREFIX = "FLEETWATCH_"
 CONFIG_NAME = "fleetwatch.yml"
@@ -68,12 +68,18 @@ def _usd(value: Any) -> Any:
 
 Address = Annotated[str, AfterValidator(_address)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Usd = Annotated[Decimal, BeforeValidator(_usd)]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_set(cls, value: Any) -> Any:
+        """A section whose every line is commented out is None in YAML."""
+        return {} if value is None else value
 
 
 class Web(_Section):
@@ -150,6 +156,12 @@ class Budget(_Section):
 
 class Labels(_Section):
     limits: dict[str, int] = Field({}, description="Bounds of labels where the catalogue's do not fit: `agent: 2000`.")
+    max_series: int = Field(
+        150_000,
+        gt=0,
+        description="Series shown at most, counted as Prometheus does; what is new past it goes to `_other`. "
+        "Keep it below the scrape job's sample_limit, past which Prometheus drops all of them.",
+    )
 
 
 class Collect(_Section):
@@ -259,19 +271,22 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise SettingsError(f"{file}{line}: expected YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file}: expected YAML: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SettingsError(f"{file}: expected YAML: {_one_line(error)}") from None
+    except RecursionError:
+        raise SettingsError(f"{file}: expected YAML, got brackets nested too deep") from None
     if data is None:
         return {}, {}
     if not isinstance(data, dict):
         raise SettingsError(f"{file}:1: expected sections such as `web:`, got {type(data).__name__}")
     lines: dict[tuple[str | int, ...], int] = {}
-    _remember_lines(node, (), lines)
+    for key, place in _remember_lines(node, (), lines, set()):
+        raise SettingsError(f"{file}:{place}: {key}: expected once, got it again")
     return data, lines
 
 
 class _TextNumbers(yaml.SafeLoader):
-    """Reads 12.10 as Decimal("12.10"): money in a float would not be what was written."""
+    """Reads 12.10 as Decimal("12.10"), money in a float would not be what was written, and days as their text."""
 
 
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
@@ -282,22 +297,32 @@ def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
         return float(loader.construct_yaml_float(node))
 
 
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    """PyYAML fails without a line for 2026-02-30; the model's own check tells the place."""
+    return str(loader.construct_scalar(node))
+
+
 _TextNumbers.add_constructor("tag:yaml.org,2002:float", _decimal)
+_TextNumbers.add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
 def _remember_lines(
-    node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]
-) -> None:
-    if node is None:
+    node: yaml.Node | None, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int], seen: set[int]
+) -> Iterator[tuple[str, int]]:
+    """Fill `lines`; yields (key, line) of keys that stand twice. A node that aliases repeat is looked at once."""
+    if node is None or id(node) in seen:
         return
+    seen.add(id(node))
     lines.setdefault(place, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if (*place, key.value) in lines:
+                yield ".".join(map(str, (*place, key.value))), key.start_mark.line + 1
             lines[(*place, key.value)] = key.start_mark.line + 1
-            _remember_lines(value, (*place, key.value), lines)
+            yield from _remember_lines(value, (*place, key.value), lines, seen)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _remember_lines(value, (*place, number), lines)
+            yield from _remember_lines(value, (*place, number), lines, seen)
 
 
 def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str | int, ...], str]:
@@ -311,11 +336,13 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str
         if text[:1] in ("[", "{"):
             try:
                 value = yaml.load(text, Loader=_TextNumbers)  # noqa: S506 - see _read
-            except yaml.YAMLError:
+            except (yaml.YAMLError, ValueError, RecursionError):
                 raise SettingsError(f"{name}: expected a YAML list or map") from None
         inner = data
         for part in place[:-1]:
-            below = inner.setdefault(part, {})
+            if inner.get(part) is None:
+                inner[part] = {}
+            below = inner[part]
             if not isinstance(below, dict):
                 raise SettingsError(f"{name}: {part} is not a section")
             inner = below
@@ -349,7 +376,19 @@ def _explain(
     message = message[:1].lower() + message[1:]
     if not message.startswith("expected"):
         message = f"expected {message.removeprefix('input should be ')}"
-    return f'{source}: {name}: {message}, got "{error["input"]}"'
+    return f"{source}: {name}: {message}, got {_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    """A wrong value on one line, however long it is."""
+    if isinstance(value, (dict, list)):
+        return "a map" if isinstance(value, dict) else "a list"
+    text = _one_line(value)
+    return f'"{text[:100]}…"' if len(text) > 100 else f'"{text}"'
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _section_at(place: tuple[str | int, ...]) -> type[BaseModel] | None:

@@ -3,7 +3,7 @@
 A Scope is a board's set of variables: every selector is narrowed by those of them that the metric has as labels.
     scope = Scope(llm.TEAM, llm.AGENT)
     scope.increase(llm.COST, by=llm.AGENT).text
-    -> sum by (agent) (increase(llm_cost_usd_total{agent=~"$agent",team=~"$team"}[$__range]))
+    -> sum by (agent) (max_over_time(llm_cost_usd_total{agent=~"$agent",team=~"$team"}[$__range]) - min_over_time(…))
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ By = Label | Sequence[Label]
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
+EXACT = "max_over_time({0}) - min_over_time({0})"
+"""Growth of series that never go back."""
 
 # Series of Prometheus, Alertmanager and Grafana's own making: name -> labels. The catalogue does not own these.
 OUTSIDE: dict[str, frozenset[str]] = {
@@ -137,8 +139,13 @@ class Scope:
         part: Part | None = None,
         **match: Matcher,
     ) -> Expr:
-        """Growth of a counter, or of a histogram's sum or count, over the window; by default the screen's range."""
-        return self._grown("increase", metric, by, window, part=part, match=match)
+        """Growth of a counter, or of a histogram's sum or count, over the window; by default the screen's range.
+
+        Over the screen's range a durable metric is shown as an exact difference: its series are born at zero and never
+        go back. `increase` would guess what lies between the first sample and the edge, some percent of a short range.
+        """
+        form = EXACT if metric.durable and window == RANGE else "increase({})"
+        return self._grown(form, metric, by, window, part=part, match=match)
 
     def rate(
         self,
@@ -150,7 +157,7 @@ class Scope:
         **match: Matcher,
     ) -> Expr:
         """Growth per second of a counter, or of a histogram's sum or count."""
-        return self._grown("rate", metric, by, window, part=part, match=match)
+        return self._grown("rate({})", metric, by, window, part=part, match=match)
 
     def quantile(self, q: float, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
         """Quantile of a histogram, interpolated inside its buckets, in the metric's unit."""
@@ -186,13 +193,14 @@ class Scope:
         return Expr("time()") - self.last(metric, by=by)
 
     def _grown(
-        self, function: str, metric: Metric, by: By, window: str, *, part: Part | None, match: dict[str, Matcher]
+        self, form: str, metric: Metric, by: By, window: str, *, part: Part | None, match: dict[str, Matcher]
     ) -> Expr:
         _expect(metric, "histogram" if part else "counter")
         names = _names(by)
         _check_labels(metric, names)
         selector, unscoped = self._selector(metric, f"_{part}" if part else "", match)
-        return Expr(f"{_grouped('sum', names)}({function}({selector}[{window}]))", names, unscoped)
+        inner = form.format(f"{selector}[{window}]")
+        return Expr(f"{_grouped('sum', names)}({inner})", names, unscoped)
 
     def _selector(self, metric: Metric, suffix: str, match: dict[str, Matcher]) -> tuple[str, frozenset[str]]:
         _check_labels(metric, match)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import pytest
 
 from support import free_port, wait_for
 from support_exposition import serve_exposition
-from support_grafana import ADMIN, GENERATED, call, screenshot, start_grafana
+from support_grafana import ADMIN, GENERATED, ask, call, screenshot, start_grafana
 from support_stack import get, program, running
 
 pytestmark = pytest.mark.browser
@@ -92,27 +91,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def board(stem: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((GENERATED / f"{stem}.json").read_text())
     return found
-
-
-def ask(grafana: str, panel: dict[str, Any], seconds: int = 120) -> dict[str, int]:
-    """Number of values that each query of the panel gets through Grafana, as the panel itself would ask."""
-    now = int(time.time() * 1000)
-    variables = {"$__range": f"{seconds}s", "$__rate_interval": "20s"}
-    queries = []
-    for target in panel["targets"]:
-        expr = target["expr"]
-        for name, value in variables.items():
-            expr = expr.replace(name, value)
-        for name in ("team", "agent", "provider", "model", "budget"):
-            expr = expr.replace(f'"${name}"', '".*"')
-        uid = {"type": "prometheus", "uid": "fleetwatch-prometheus"}
-        queries.append({**target, "expr": expr, "datasource": uid, "intervalMs": 5000, "maxDataPoints": 500})
-    body = {"queries": queries, "from": str(now - seconds * 1000), "to": str(now)}
-    results = call(grafana, "/api/ds/query", body)["results"]
-    return {
-        ref: sum(len(column) for frame in result.get("frames", []) for column in frame["data"]["values"][1:])
-        for ref, result in results.items()
-    }
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import subprocess
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fleetwatch.places import PROJECT
-from fleetwatch.stack.compose import command_line, compose_command, engine_answers
-from support import free_port, wait_for
+from support import wait_for
+from support_compose import SERVICES, Project, Stack, compose, require_engine
+from support_grafana import ask, call
 from support_stack import get
 from support_up import Up
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]  # the first build of the images takes minutes
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.timeout(900),  # the first build of the images takes minutes
+    pytest.mark.xdist_group("compose"),  # one stack for all tests
+]
 
-SERVICES = {"fleetwatch", "otel-collector", "prometheus", "alertmanager", "grafana"}
-
-
-class Project:
-    """The shipped file under a name and on ports of its own."""
-
-    def __init__(self, **variables: str) -> None:
-        compose = compose_command(os.environ)
-        if compose is None:
-            pytest.skip("docker-compose is not on this machine")
-        self._compose = compose
-        self.environ = {**os.environ, "COMPOSE_PROJECT_NAME": f"fleetwatch-test-{os.getpid()}", **variables}
-
-    def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            command_line(self._compose, *arguments), env=self.environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def states(self) -> dict[str, str]:
-        rows = [json.loads(line) for line in self.run("ps", "--all", "--format", "json").splitlines()]
-        return {row["Service"]: row["Health"] or f"{row['State']} {row['ExitCode']}" for row in rows}
+CALLS = 200
+BUDGET = "all of it"
+# What a healthy replay has none of.
+MAY_BE_EMPTY = {"Models without a price", "Duplicates left out"}
 
 
 def test_docker_compose_publishes_on_loopback_only() -> None:
@@ -61,64 +44,88 @@ def test_docker_compose_publishes_on_loopback_only() -> None:
 
 def test_plain_docker_compose_needs_no_options() -> None:
     """As somebody does who has read nothing: `docker-compose config` in the folder."""
-    compose = compose_command(os.environ)
-    if compose is None:
-        pytest.skip("docker-compose is not on this machine")
-    done = subprocess.run([*compose, "config", "-q"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run([*compose(), "config", "-q"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.fixture
-def project() -> Iterator[Project]:
-    if not engine_answers(os.environ):
-        pytest.skip("no Docker engine answers (DOCKER_HOST)")
-    names = ("EXPORTER", "OTLP_HTTP", "OTLP_GRPC", "PROMETHEUS", "ALERTMANAGER", "GRAFANA")
-    project = Project(**{f"PUBLISH_{name}": f"127.0.0.1:{free_port()}" for name in names})
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Up, after a replay of CALLS calls through the gateway, half of them over each transport."""
+    require_engine()
+    folder = tmp_path_factory.mktemp("compose")
+    stack = Stack(folder, {"budgets": [{"name": BUDGET, "limit_usd": "0.01"}]})
     try:
-        yield project
+        stack.run("up", "--build", "--detach", "--wait")
+        sender = Up(folder / "data")
+        for protocol, port in (("http", "OTLP_HTTP"), ("grpc", "OTLP_GRPC")):
+            options = ("--protocol", protocol, "--speed", "1000", "--limit", str(CALLS // 2))
+            done = sender.run("replay", "--endpoint", stack.url(port), *options)
+            assert done.returncode == 0, done.stderr
+        yield stack
     finally:
-        project.run("down", "--volumes", "--timeout", "5")
+        stack.run("down", "--volumes", "--timeout", "5")
 
 
-def requests_counted(project: Project) -> float:
-    lines = get(f"http://{project.environ['PUBLISH_EXPORTER']}/metrics")[1].splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("llm_requests_total{"))
+def in_prometheus(stack: Stack, expression: str, at: float | None = None) -> bool:
+    """Whether the expression has a value there."""
+    query = urllib.parse.urlencode({"query": expression, **({} if at is None else {"time": at})})
+    return bool(json.loads(get(f"{stack.url('PROMETHEUS')}/api/v1/query?{query}")[1])["data"]["result"])
 
 
-def test_the_stack_comes_up_whole_and_loses_nothing(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
-    project.run("up", "--build", "--detach", "--wait")
-    assert project.states() == {**dict.fromkeys(SERVICES, "healthy"), "config": "exited 0"}
+def test_the_stack_comes_up_whole_and_counts_a_replay(stack: Stack) -> None:
+    assert stack.states() == {**dict.fromkeys(SERVICES, "healthy"), "config": "exited 0"}
+    wait_for(lambda: stack.samples("llm_requests_total") == CALLS, 60, f"{CALLS} requests in the exporter")
+    arrived = f"sum(llm_requests_total) == {CALLS} unless on() (up == 0)"
+    wait_for(lambda: in_prometheus(stack, arrived), 60, f"{CALLS} requests in Prometheus, no target down")
 
-    sender = Up(tmp_path_factory.mktemp("compose") / "data")
-    for protocol, port in (("http", "OTLP_HTTP"), ("grpc", "OTLP_GRPC")):
-        endpoint = f"http://{project.environ[f'PUBLISH_{port}']}"
-        done = sender.run("replay", "--endpoint", endpoint, "--protocol", protocol, "--speed", "1000", "--limit", "100")
-        assert done.returncode == 0, done.stderr
-    wait_for(lambda: requests_counted(project) == 200, 60, "200 requests in the exporter")
-    query = urllib.parse.urlencode({"query": "sum(llm_requests_total) == 200 unless on() (up == 0)"})
-    prometheus = f"http://{project.environ['PUBLISH_PROMETHEUS']}/api/v1/query?{query}"
-    wait_for(lambda: json.loads(get(prometheus)[1])["data"]["result"], 60, "200 requests in Prometheus, no target down")
 
-    password = project.run("exec", "-T", "grafana", "cat", "/rendered/secrets/admin_password")
-    assert grafana_status(project, password) == 200
-    assert grafana_status(project, "admin") == 401
+def test_the_boards_show_the_replay(stack: Stack) -> None:
+    """Each query of the first board, as its panel asks: Grafana's provisioned board and data source, Prometheus, rules."""
+    admin = stack.admin()
+    board = call(stack.url("GRAFANA"), "/api/dashboards/uid/fw-llm", headers=admin)["dashboard"]
+    waiting = {panel["title"]: panel for panel in board["panels"] if panel.get("targets")}
+    assert waiting.keys() > MAY_BE_EMPTY
 
+    def all_filled() -> bool:
+        for title, panel in list(waiting.items()):
+            if all(ask(stack.url("GRAFANA"), panel, 600, admin).values()):
+                del waiting[title]
+        return waiting.keys() <= MAY_BE_EMPTY
+
+    wait_for(all_filled, 60, "data in all panels", interval=1)
+
+
+def test_grafana_lets_nobody_in_without_the_password_that_was_made_for_it(stack: Stack) -> None:
+    for headers in ({}, stack.admin("admin")):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            call(stack.url("GRAFANA"), "/api/search", headers=headers)
+        assert refused.value.code == 401
+
+
+def test_a_broken_budget_reaches_slack_and_the_watchdog_its_receiver(stack: Stack) -> None:
+    """With the rules and routes as shipped: the budget must be used up for a minute first."""
+    with stack.outside() as sink:
+        wait_for(lambda: sink.deadman, 90, "the Watchdog")
+        wait_for(lambda: sink.slack, 120, "a message in Slack")
+        (attachment,) = sink.slack[0]["attachments"]
+    assert attachment["title"] == f"[PAGE] LLM budget {BUDGET} is used up"
+    assert attachment["title_link"].startswith(f"{stack.url('GRAFANA')}/d/fw-llm?var-budget=all+of+it")
+    assert "USD of 0.01 USD" in attachment["text"]
+    runbook = f"{stack.url('EXPORTER')}/runbooks/LlmBudgetExhausted"
+    assert f"<{runbook}|Runbook>" in attachment["text"]
+    assert get(runbook)[0] == 200
+    assert not sink.rejected
+
+
+def test_down_and_up_again_loses_nothing(stack: Stack) -> None:
     before = time.time()
-    project.run("down")
-    project.run("up", "--detach", "--wait")
-    assert set(project.states().values()) == {"healthy", "exited 0"}
-    wait_for(lambda: requests_counted(project) == 200, 60, "the 200 requests of before")
-    address = f"{prometheus}&time={before}"
-    wait_for(lambda: json.loads(get(address)[1])["data"]["result"], 30, "the samples of before in Prometheus")
-    assert grafana_status(project, password) == 200
-
-
-def grafana_status(project: Project, password: str) -> int:
-    address = f"http://{project.environ['PUBLISH_GRAFANA']}/api/search"
-    token = base64.b64encode(f"admin:{password}".encode()).decode()
-    request = urllib.request.Request(address, headers={"Authorization": f"Basic {token}"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    spent = stack.samples("llm_cost_usd_total")
+    admin = stack.admin()
+    stack.run("down")
+    stack.run("up", "--detach", "--wait")
+    assert set(stack.states().values()) == {"healthy", "exited 0"}
+    wait_for(lambda: stack.samples("llm_requests_total") == CALLS, 60, f"the {CALLS} requests of before")
+    assert stack.samples("llm_cost_usd_total") == spent
+    arrived = f"sum(llm_requests_total) == {CALLS}"
+    wait_for(lambda: in_prometheus(stack, arrived, before), 30, "the samples of before in Prometheus")
+    assert call(stack.url("GRAFANA"), "/api/search", headers=admin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -100,3 +101,62 @@ def test_the_ledger_s_url_is_checked_at_once(tmp_path: Path) -> None:
         'ledger.url: expected sqlite:///PATH, got "postgres://x"'
     )
     assert loaded(tmp_path, "ledger: {url: 'sqlite:////var/x.db'}").ledger_path == Path("/var/x.db")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "prices: {overrides: [{model: a, valid_from: 2026-02-30}]}",
+            "fleetwatch.yml:1: prices.overrides[0].valid_from: expected a valid date",
+        ),
+        (
+            "web: {listen: '127.0.0.1:1'}\nweb: {listen: '127.0.0.1:2'}\n",
+            "fleetwatch.yml:2: web: expected once, got it again",
+        ),
+        (
+            "web:\n  listen: '127.0.0.1:1'\n  listen: '127.0.0.1:2'\n",
+            "fleetwatch.yml:3: web.listen: expected once, got it again",
+        ),
+        ("web: &a\n  listen: *a\n", "fleetwatch.yml:2: web.listen: expected a valid string, got a map"),
+        ("receive: {timeout: .inf}", "fleetwatch.yml:1: receive.timeout: expected a finite number"),
+        ("receive: {timeout: .nan}", "fleetwatch.yml:1: receive.timeout: expected"),
+        ("web: [1, 2]", "fleetwatch.yml:1: web: expected"),
+        ("web: {1: a}", "fleetwatch.yml:1: web[1]: expected"),
+        ("web: {listen: !!python/object:os.system {}}", "fleetwatch.yml:1: expected YAML"),
+        ("web: {listen: 'a\n\n  b'}", "fleetwatch.yml:1: web.listen: expected HOST:PORT"),
+        (f"web: {{listen: {'x' * 10_000}}}", "fleetwatch.yml:1: web.listen: expected HOST:PORT"),
+        (f"web: {{listen: {'9' * 10_000}}}", "fleetwatch.yml: expected YAML"),
+        ("web: {listen: \x00}", "fleetwatch.yml: expected YAML"),
+        ("[" * 5000, "fleetwatch.yml: expected YAML"),
+        ("budgets: {a: 1}", "fleetwatch.yml:1: budgets: expected a valid list, got a map"),
+    ],
+)
+def test_odd_yaml_is_one_short_line_too(tmp_path: Path, text: str, expected: str) -> None:
+    told = message(tmp_path, text)
+    assert told.startswith(expected)
+    assert (len(told.splitlines()), len(told) < 400) == (1, True)
+
+
+def test_aliases_that_multiply_are_read_in_a_moment(tmp_path: Path) -> None:
+    """Ten levels of ten aliases each would be ten billion values."""
+    levels = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
+    assert "a10: unknown key" in message(tmp_path, "\n".join(levels))
+
+
+def test_a_section_with_every_line_commented_out_keeps_its_defaults(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "web:\n  # listen: 127.0.0.1:1\nreceive:\n  http:\n") == Settings()
+    assert loaded(tmp_path, "web:\n", FLEETWATCH_WEB__LISTEN="127.0.0.1:7").web.listen == "127.0.0.1:7"
+
+
+def test_a_merge_key_is_no_repetition(tmp_path: Path) -> None:
+    text = "budgets:\n- &all {name: a, limit_usd: 1}\n- {<<: *all, name: b}\n"
+    assert [budget.name for budget in loaded(tmp_path, text).budgets] == ["a", "b"]
+
+
+@given(text=st.text(alphabet="abc:{}[]&*-!|>'\"\n 019.#%@`?,", max_size=60))
+def test_whatever_a_file_holds_it_is_settings_or_a_told_mistake(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with contextlib.suppress(SettingsError):
+        loaded(tmp_path_factory.mktemp("s"), text)

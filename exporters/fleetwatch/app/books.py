@@ -9,7 +9,7 @@ from fleetwatch.app import llm_series
 from fleetwatch.app.own_series import OwnSeries
 from fleetwatch.app.writer import Writer
 from fleetwatch.catalogue import exporter, llm
-from fleetwatch.catalogue.metric import NANO
+from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.budgets import Budget, BudgetBook
 from fleetwatch.ledger.usage import Usage
@@ -26,8 +26,9 @@ class Books:
         self._prices = prices
         self.meter = Meter(
             limits=settings.labels.limits,
+            most=settings.labels.max_series,
             hold=2 * settings.web.scrape_interval,
-            durable=llm_series.DURABLE,
+            durable=[metric for metric in metrics_of(llm) if metric.durable],
             overflow=exporter.LABEL_OVERFLOW,
         )
         self.own = OwnSeries(self.meter)
@@ -72,16 +73,17 @@ class Books:
         except LedgerError as error:
             self.writer.failing(error)
         else:
+            self.writer.working()
             self.meter.release(due)
 
-    def prune(self) -> None:
-        """Forget calls that are past their time."""
+    def prune(self) -> bool:
+        """Forget some calls that are past their time; returns whether there may be more."""
         ledger = self.writer.ledger
         try:
-            while ledger is not None and ledger.prune():
-                pass
+            return ledger is not None and ledger.prune() > 0
         except LedgerError as error:
             self.writer.failing(error)
+            return False
 
     def show_budgets(self) -> None:
         """Judge the budgets as of now."""
@@ -110,7 +112,7 @@ class Books:
         # A budget that is new to an old ledger begins with what it would have been charged; growing to that from zero
         # would look as if all of it had been spent just now.
         charged = {(llm.BUDGET_CHARGED.prometheus, (name,)) for name in self._budgets.charged()}
-        self.meter.released_before = ledger.released() | charged
+        self.meter.resume(ledger.released() | charged)
         for reason in llm.DUPLICATE_REASON.one_of:
             self.meter.add(llm.DUPLICATE_CALLS, (reason,), 0)
         for labels, total in ledger.totals():

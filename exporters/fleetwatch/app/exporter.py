@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ CHECKPOINT = 5.0
 """Seconds between checkpoints of the ledger; bounds the rows that a start folds in again."""
 PRUNE = 600.0
 """Seconds between looks for calls that are past their time."""
+MORE = 0.5
+"""Seconds until work that is not done goes on: senders and scrapes come in between."""
 BUDGETS = 5.0
 """Seconds between looks at the budgets."""
 STOP_GRACE = 0.5
@@ -52,6 +55,7 @@ class Exporter:
         self._grpc: GrpcServer | None = None
         self._runner = Runner(_sources(settings), self._books.meter)
         self._pusher: Pusher | None = None
+        self._export_headers = _headers(settings.export.otlp.headers_file)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -65,6 +69,9 @@ class Exporter:
             self._http = await serve_http(self._intake, listen, self._tls)
             setting, listen = "receive.grpc.listen", receive.grpc.listen
             self._grpc = await serve_grpc(self._intake, listen, self._tls)
+        except ssl.SSLError as error:
+            await self.stop()
+            raise SettingsError(f"receive: tls_cert_file and tls_key_file are no pair of PEM files: {error}") from None
         except OSError as error:
             await self.stop()
             raise SettingsError(_refused(setting, listen, error)) from None
@@ -101,10 +108,11 @@ class Exporter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        servers = [server for server in (self._http, self._grpc) if server is not None]
-        await asyncio.gather(*(server.stop(STOP_GRACE) for server in servers))
+        ends = [server.stop(STOP_GRACE) for server in (self._http, self._grpc) if server is not None]
         if self._pusher is not None:
-            self._pusher.stop()
+            # In a thread: it may be waiting for this loop to make its snapshot.
+            ends.append(asyncio.to_thread(self._pusher.stop))
+        await asyncio.gather(*ends)
         await self._runner.stop()
         self._books.close()
         await self._web.stop(STOP_GRACE)
@@ -142,7 +150,7 @@ class Exporter:
             lambda: asyncio.run_coroutine_threadsafe(snapshot(), loop).result(timeout=10),
             export.endpoint,
             export.interval,
-            _headers(export.headers_file),
+            self._export_headers,
         )
         self._pusher.start()
 
@@ -160,6 +168,8 @@ def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
     receive = settings.receive
     tls = None
     if receive.tls_cert_file and receive.tls_key_file:
+        _content("receive.tls_cert_file", receive.tls_cert_file)
+        _content("receive.tls_key_file", receive.tls_key_file)
         tls = Tls(receive.tls_cert_file, receive.tls_key_file)
     elif receive.tls_cert_file or receive.tls_key_file:
         raise SettingsError("receive: tls_cert_file and tls_key_file: expected both or none")
@@ -169,7 +179,13 @@ def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
         max_connections=receive.max_connections,
         timeout=receive.timeout,
     )
-    token = TokenFile(receive.token_file) if receive.token_file else None
+    token = None
+    if receive.token_file:
+        _content("receive.token_file", receive.token_file)
+        try:
+            token = TokenFile(receive.token_file)
+        except ValueError as error:
+            raise SettingsError(f"receive.token_file: {error}") from None
     return Intake(books.writer.sink, books.own, limits, token), tls
 
 
@@ -192,14 +208,28 @@ def _refused(setting: str, listen: str, error: OSError) -> str:
 def _headers(file: Path | None) -> dict[str, str]:
     if file is None:
         return {}
-    pairs = (line.partition(":") for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    text = _content("export.otlp.headers_file", file).decode("utf-8", "replace")
+    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+    if any(not name.strip() or not colon for name, colon, _ in pairs):
+        raise SettingsError(f"export.otlp.headers_file: {file}: expected one `name: value` a line")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-async def _every(seconds: float, work: Callable[[], None]) -> None:
+def _content(setting: str, file: Path) -> bytes:
+    """What the file of a setting holds. Raises SettingsError."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{setting}: {file} cannot be read: {error.strerror}") from None
+
+
+async def _every(seconds: float, work: Callable[[], bool | None]) -> None:
+    """Do work that returns true when there is more of it."""
+    more: bool | None = False
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(MORE if more else seconds)
+        more = False
         try:
-            work()
+            more = work()
         except Exception:
             log.exception("%s failed; it will be tried again", work.__qualname__)

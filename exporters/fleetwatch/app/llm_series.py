@@ -6,19 +6,6 @@ from fleetwatch.catalogue import llm
 from fleetwatch.ledger import CallLabels, Total
 from fleetwatch.meter import Meter
 
-DURABLE = (
-    llm.REQUESTS,
-    llm.TOKENS,
-    llm.COST,
-    llm.ERRORS,
-    llm.REQUEST_DURATION,
-    llm.TIME_TO_FIRST_TOKEN,
-    llm.DUPLICATE_CALLS,
-    llm.UNPRICED_REQUESTS,
-    llm.BUDGET_CHARGED,
-)
-"""Metrics that the ledger keeps over restarts."""
-
 
 def count(meter: Meter, labels: CallLabels, total: Total) -> None:
     """Add the sums of one label set."""

@@ -71,11 +71,12 @@ class Writer:
         self._opened_last = time.monotonic()
         try:
             self.ledger = self._open_ledger()
+            self._opened(self.ledger)
         except LedgerError as error:
+            self.close()
             self._fail(error)
-            return
-        self.trouble = None
-        self._opened(self.ledger)
+        else:
+            self.trouble = None
 
     async def sink(self, records: Sequence[Record]) -> None:
         """Return when the records are on disk. Raises Unavailable, Throttled or BadRequest."""
@@ -121,6 +122,10 @@ class Writer:
         """Note a failure that somebody else met."""
         self._fail(error)
 
+    def working(self) -> None:
+        """Note that somebody else could write: who waits for readiness may send nothing before it is told."""
+        self.trouble = None
+
     def _flush(self) -> None:
         self._flush_planned = False
         groups: list[_Group] = []
@@ -139,6 +144,8 @@ class Writer:
         except LedgerError as error:
             self._fail(error)
             _answer(groups, _unavailable(error))
+        except Unavailable as error:
+            _answer(groups, error)
         except Exception:
             log.exception(
                 "a group of %d records could not be written; trying its %d requests singly", count, len(groups)
@@ -149,7 +156,7 @@ class Writer:
 
     def _commit(self, records: list[Record]) -> None:
         if self.ledger is None:
-            raise self.trouble or RuntimeError("the ledger was never opened")
+            raise self.trouble or Unavailable(RETRY_AFTER, "the ledger is closed")
         started = time.perf_counter()
         committed = self.ledger.commit(records)
         self.trouble = None

@@ -40,12 +40,14 @@ REQUESTS = counter(
     unit="{request}",
     help="LLM calls, each counted once however many instrumentations saw it.",
     labels=(AGENT, TEAM, PROVIDER, MODEL, OPERATION, OUTCOME),
+    durable=True,
 )
 TOKENS = counter(
     "llm.tokens",
     unit="{token}",
     help="Tokens of LLM calls by kind. The kinds do not overlap: their sum is the total.",
     labels=(AGENT, TEAM, PROVIDER, MODEL, KIND),
+    durable=True,
 )
 COST = counter(
     "llm.cost.usd",
@@ -53,12 +55,14 @@ COST = counter(
     help="Cost of LLM calls in US dollars. With confidence unpriced it stays 0: see llm_unpriced_requests_total.",
     labels=(AGENT, TEAM, PROVIDER, MODEL, CONFIDENCE),
     scale=NANO,
+    durable=True,
 )
 ERRORS = counter(
     "llm.errors",
     unit="{error}",
     help="LLM calls that failed, by error type.",
     labels=(PROVIDER, MODEL, ERROR_TYPE),
+    durable=True,
 )
 REQUEST_DURATION = histogram(
     "llm.request.duration",
@@ -67,6 +71,7 @@ REQUEST_DURATION = histogram(
     labels=(PROVIDER, MODEL, OPERATION),
     # Embeddings answer in 50 ms, chats in seconds; long reasoning and agentic answers run for minutes.
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600),
+    durable=True,
 )
 TIME_TO_FIRST_TOKEN = histogram(
     "llm.time_to_first_token",
@@ -75,18 +80,21 @@ TIME_TO_FIRST_TOKEN = histogram(
     labels=(PROVIDER, MODEL),
     # A person notices 0.2 s and leaves after 10 s; reasoning models think for up to a minute.
     buckets=(0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20, 40, 60),
+    durable=True,
 )
 DUPLICATE_CALLS = counter(
     "llm.duplicate_calls",
     unit="{call}",
     help="Sightings of calls that were counted already. They change no other figure.",
     labels=(DUPLICATE_REASON,),
+    durable=True,
 )
 UNPRICED_REQUESTS = counter(
     "llm.unpriced_requests",
     unit="{request}",
     help="Calls whose price is unknown: their cost is missing from every sum.",
     labels=(PROVIDER, MODEL),
+    durable=True,
 )
 
 BUDGET_LIMIT = gauge("llm.budget.usd", unit="{USD}", help="Limit of the budget for its period.", labels=(BUDGET,))
@@ -121,6 +129,7 @@ BUDGET_CHARGED = counter(
     help="Cost charged to the budget since the ledger began; basis of the burn rate.",
     labels=(BUDGET,),
     scale=NANO,
+    durable=True,
 )
 
 PRICES_INFO = gauge(

@@ -48,6 +48,7 @@ class Sample(NamedTuple):
 class Metric:
     """A metric as users see it, everywhere: exporter, reference, boards, rules and alerts.
 
+    durable: the ledger keeps it over restarts, so its series never go back; boards then show exact differences.
     scale: values are kept as integer counts of 1/scale units, so that sums stay exact; 1 means the unit itself.
     A histogram's scale is that of its sum.
     """
@@ -59,6 +60,7 @@ class Metric:
     labels: tuple[Label, ...] = ()
     buckets: tuple[float, ...] = ()
     scale: int = 1
+    durable: bool = False
 
     def __call__(self, value: float, **labels: str) -> Sample:
         """A sample in the metric's unit. Raises TypeError for an unknown or missing label."""
@@ -100,9 +102,11 @@ def label(name: str, help: str, *, at_most: int | None = None, one_of: tuple[str
     return Label(name, help, len(one_of) if at_most is None else at_most, one_of)
 
 
-def counter(name: str, *, unit: str, help: str, labels: tuple[Label, ...] = (), scale: int = 1) -> Metric:
+def counter(
+    name: str, *, unit: str, help: str, labels: tuple[Label, ...] = (), scale: int = 1, durable: bool = False
+) -> Metric:
     """A monotonic sum; kept in integer counts of 1/scale units."""
-    return Metric(name, "counter", unit, help, labels, scale=scale)
+    return Metric(name, "counter", unit, help, labels, scale=scale, durable=durable)
 
 
 def gauge(name: str, *, unit: str, help: str, labels: tuple[Label, ...] = ()) -> Metric:
@@ -110,11 +114,19 @@ def gauge(name: str, *, unit: str, help: str, labels: tuple[Label, ...] = ()) ->
     return Metric(name, "gauge", unit, help, labels)
 
 
-def histogram(name: str, *, unit: str, help: str, buckets: tuple[float, ...], labels: tuple[Label, ...] = ()) -> Metric:
+def histogram(
+    name: str,
+    *,
+    unit: str,
+    help: str,
+    buckets: tuple[float, ...],
+    labels: tuple[Label, ...] = (),
+    durable: bool = False,
+) -> Metric:
     """A distribution over explicit upper bounds, in `unit`, ascending, without +Inf. Its sum is kept in billionths."""
     if list(buckets) != sorted(set(buckets)) or not buckets:
         raise ValueError(f"{name}: buckets must ascend")
-    return Metric(name, "histogram", unit, help, labels, buckets, scale=NANO)
+    return Metric(name, "histogram", unit, help, labels, buckets, NANO, durable)
 
 
 def metrics_of(module: ModuleType) -> Iterator[Metric]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import pkgutil
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,13 +75,17 @@ def load(name: str, pace: Pace) -> Source:
 
 
 class Runner:
-    """Runs sources on the event loop; their work is done in threads of its own."""
+    """Runs sources on the event loop; each cycle of a source has a thread of its own.
+
+    A thread that hangs cannot be ended. Its source is not started again before it comes back, takes no other source's
+    place and, a daemon, does not hold up the end of the process.
+    """
 
     def __init__(self, sources: Iterable[Source], meter: Meter, clock: Callable[[], float] = time.time) -> None:
         self._sources = list(sources)
         self._meter = meter
         self._clock = clock
-        self._threads = ThreadPoolExecutor(max(1, len(self._sources)), thread_name_prefix="collect")
+        self._running: dict[str, asyncio.Future[list[Sample]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._states: dict[str, dict[str, float]] = {}
 
@@ -92,7 +98,6 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _repeat(self, item: Source) -> None:
         while True:
@@ -105,8 +110,7 @@ class Runner:
         state = self._states.setdefault(item.name, {"failures": 0.0, "series": 0.0, "last_success": 0.0})
         started = time.perf_counter()
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, lambda: list(item.collect()))
-            samples = await asyncio.wait_for(work, item.timeout)
+            samples = await asyncio.wait_for(asyncio.shield(self._work(item)), item.timeout)
         except NoData:
             samples = []
         except TimeoutError:
@@ -123,6 +127,13 @@ class Runner:
             state["series"] = self._meter.replace(item.name, [])
         self._show(item.name, state, time.perf_counter() - started)
 
+    def _work(self, item: Source) -> asyncio.Future[list[Sample]]:
+        """What the source collects; where it hangs since an earlier cycle, that one's."""
+        running = self._running.get(item.name)
+        if running is None or running.done():
+            running = self._running[item.name] = _in_thread(item)
+        return running
+
     def _failed(self, item: Source, state: Mapping[str, float], why: str) -> None:
         if not state["failures"]:
             log.warning("source %s failed: %s", item.name, why)
@@ -137,3 +148,21 @@ class Runner:
         if state["last_success"]:
             samples.append(exporter.COLLECTOR_LAST_SUCCESS(state["last_success"], collector=name))
         self._meter.replace(f"{name} itself", samples)
+
+
+def _in_thread(item: Source) -> asyncio.Future[list[Sample]]:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[Sample]] = loop.create_future()
+    # One that fails when nobody waits any more has been reported as late already.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def work() -> None:
+        try:
+            settle = partial(future.set_result, list(item.collect()))
+        except Exception as error:
+            settle = partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle)
+
+    threading.Thread(target=work, name=f"collect {item.name}", daemon=True).start()
+    return future

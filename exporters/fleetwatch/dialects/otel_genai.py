@@ -208,6 +208,7 @@ def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
             told.cost if told else None,
             1,
             service,
+            labels.asked,
         )
     )
 

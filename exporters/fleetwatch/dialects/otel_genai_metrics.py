@@ -40,8 +40,8 @@ from fleetwatch.dialects.resource import Resource, attributes_digest
 from fleetwatch.dialects.text import texts
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
-MAX_POINT: Final = 10**15
-"""Tokens of one point: a million a second for thirty years. A cumulative point holds its process's whole life."""
+MAX_POINT: Final = 10**12
+"""Tokens of one point: 30,000 a second for a year. A cumulative point holds its process's whole life."""
 
 _OLD: Final = "gen_ai.client.token.usage"
 _CALLS: Final = "gen_ai.client.inference.operation.input_tokens"

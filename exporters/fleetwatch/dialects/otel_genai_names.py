@@ -111,6 +111,7 @@ class Labels(NamedTuple):
     service_tier: str
     region: str
     batch: bool
+    asked: str
 
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -144,13 +145,14 @@ def labels_of(words: Words, resource: Resource) -> Labels:
     provider = PROVIDERS.get(provider, provider) or UNKNOWN
     outcome, error_type = _outcome(words)
     tier = clean(words.response_tier).lower() or clean(words.request_tier).lower()
+    answered, asked = clean(words.response_model), clean(words.request_model)
     return Labels(
         counted=counted,
         needs_usage=not words.operation or operation == "other",
         agent=clean(words.agent) or resource.agent,
         team=clean(words.team) or resource.team,
         provider=provider,
-        model=clean(words.response_model) or clean(words.request_model) or UNKNOWN,
+        model=answered or asked or UNKNOWN,
         operation=operation,
         outcome=outcome,
         error_type=error_type,
@@ -158,6 +160,7 @@ def labels_of(words: Words, resource: Resource) -> Labels:
         service_tier="" if tier == "auto" else tier,
         region=_region(words, provider, resource),
         batch=tier == "batch",
+        asked=asked if answered and answered != asked else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
@@ -51,7 +52,10 @@ def parse_when(text: str | None, now: float | None = None) -> int | None:
 
 
 class Reader:
-    """A read-only view of a ledger; what it shows is one moment, exact while the writer goes on."""
+    """A read-only view of a ledger; what it shows is one moment, exact while the writer goes on.
+
+    with Reader(path) as ledger: an error of SQLite inside the block leaves it as a LedgerError.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises LedgerError."""
@@ -72,6 +76,8 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        if isinstance(error, sqlite3.Error):
+            raise explain(self.path, error) from None
 
     def spending(self, by: Sequence[str], since: int | None = None, until: int | None = None) -> list[Spending]:
         """Sums per group, dearest first. since, until: Unix seconds, taken to the quarter of an hour."""
@@ -126,19 +132,24 @@ class Reader:
         """Copy the ledger to `target` while the writer goes on; returns bytes. Raises LedgerError."""
         partial = target.with_name(f"{target.name}.partial")
         try:
+            if target.exists() and target.samefile(self.path):
+                raise LedgerError(target, "other", "the copy would take the place of the ledger in use")
             partial.unlink(missing_ok=True)
+            # As private as the ledger itself, whatever the umask is.
+            partial.touch(mode=0o600)
             self._db.execute("COMMIT")
-            with sqlite3.connect(partial) as copy:
+            with contextlib.closing(sqlite3.connect(partial)) as copy:
                 self._db.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
                 damage = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
-            copy.close()
             if damage != "ok":
                 raise LedgerError(partial, "damaged", str(damage))
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(target)
         except (sqlite3.Error, OSError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise explain(target, error) from None
         return target.stat().st_size
 

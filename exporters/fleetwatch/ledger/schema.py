@@ -5,11 +5,13 @@
     totals       sums per label set since the ledger began; never pruned
     quarters     sums per quarter of an hour and label set (all time zones are multiples of a quarter); what is older
                  than a year is folded into quarter 0
+    answers      the model that answered last to a name that was asked for: see answers.py
     usage_streams, usage_waiting, span_services   state of token metrics: see usage.py
     duplicates   sightings that were not counted, by reason
     released     durable series whose true value has been shown, as (Prometheus name, labels as JSON)
     meta         checkpoint: id of the last call that totals and quarters contain, and when that was; pruned_before:
                  calls older than this may be gone
+    marks        id of the last call that had come at the first look of a day (days since 1970): tells which are old
 
 Rows, duplicates and usage state are written with every commit. Totals and quarters are written at a checkpoint; at
 start the rows after it are folded in again, so they are as exact as the rows at a fraction of the writes.
@@ -19,7 +21,7 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
 """Columns of token counts, in the order of records.llm.Tokens and of the catalogue's `kind`."""
@@ -49,13 +51,18 @@ CREATE TABLE llm_calls (
 CREATE TABLE totals (
     labels INTEGER PRIMARY KEY REFERENCES label_sets (id),
     {_COLUMNS},
-    duration_sum INTEGER NOT NULL, duration_counts TEXT NOT NULL,
-    first_token_sum INTEGER NOT NULL, first_token_counts TEXT NOT NULL
+    -- Text: thousands of calls at once make more nanoseconds in a month than an INTEGER of SQLite holds.
+    duration_sum TEXT NOT NULL, duration_counts TEXT NOT NULL,
+    first_token_sum TEXT NOT NULL, first_token_counts TEXT NOT NULL
 );
 CREATE TABLE quarters (
     quarter INTEGER NOT NULL, labels INTEGER NOT NULL REFERENCES label_sets (id),
     {_COLUMNS},
     PRIMARY KEY (quarter, labels)
+) WITHOUT ROWID;
+CREATE TABLE marks (day INTEGER PRIMARY KEY, call INTEGER NOT NULL);
+CREATE TABLE answers (
+    provider TEXT NOT NULL, asked TEXT NOT NULL, model TEXT NOT NULL, PRIMARY KEY (provider, asked)
 ) WITHOUT ROWID;
 CREATE TABLE duplicates (reason TEXT PRIMARY KEY, calls INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE released (metric TEXT NOT NULL, labels TEXT NOT NULL, PRIMARY KEY (metric, labels)) WITHOUT ROWID;

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from fleetwatch.catalogue.metric import OTHER
 from fleetwatch.ledger import schema
+from fleetwatch.ledger.answers import Answers
 from fleetwatch.ledger.errors import LedgerError, explain
+from fleetwatch.ledger.file import hold, open_checked
 from fleetwatch.ledger.totals import LABELS, QUARTER, CallLabels, Total
 from fleetwatch.ledger.usage import Usage
 from fleetwatch.records.llm import LlmCall, UsagePoint
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 QUARTERS_KEPT_DAYS = 400
 PRUNE_ROWS = 5000
+MOST_LABEL_SETS = 50_000
+"""Label sets kept apart, about 2 KB of memory each. An agent named after its session makes a new one every time."""
+MOST_NANO_USD = 10**15
+"""What one record may cost, a million dollars: more is a sender's mistake, and nobody could say what it did cost."""
 _DAY = 86400 * 10**9
 
 _INSERT_LABELS = (
@@ -74,9 +79,13 @@ class Ledger:
         self._totals: dict[int, Total] = {}
         self._fresh: dict[int, Total] = {}
         self._dirty: set[int] = set()
-        self._lock = _lock(path)
+        self._duplicates: Counter[str] = Counter()
+        self.checkpoint_at = 0
+        """When totals were last written, Unix nanoseconds; 0 for never."""
+        self._lock = hold(path)
         try:
-            self._db = _open(path)
+            self._db = open_checked(path)
+            self._answers = Answers(self._db)
             self._load()
         except (sqlite3.Error, OSError) as error:
             self._lock.close()
@@ -98,8 +107,11 @@ class Ledger:
 
     def settle(self) -> Committed:
         """Count usage points whose time to wait is over. Raises LedgerError."""
-        if not self._usage.any_due(self._db, self._clock()):
-            return Committed(0, 0, {})
+        try:
+            if not self._usage.any_due(self._db, self._clock()):
+                return Committed(0, 0, {})
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
         return self._write([], [])
 
     def take(self) -> list[tuple[CallLabels, Total]]:
@@ -121,23 +133,21 @@ class Ledger:
 
     def duplicates(self) -> dict[str, int]:
         """Sightings that were not counted since the ledger began, by reason."""
-        return dict(self._db.execute("SELECT reason, calls FROM duplicates").fetchall())
+        return dict(self._duplicates)
 
     def released(self) -> frozenset[tuple[str, tuple[str, ...]]]:
         """Series, as (Prometheus name, labels), whose value has been shown."""
-        rows = self._db.execute("SELECT metric, labels FROM released")
+        rows = self.query("SELECT metric, labels FROM released")
         return frozenset((metric, tuple(json.loads(labels))) for metric, labels in rows)
 
     def checkpoint(self, released: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
         """Write totals and quarters up to the last commit that was taken, and newly released series."""
         if self._fresh:
             raise RuntimeError("take() before checkpoint(): the file would know of calls that the meter does not")
-        self._transaction(lambda: self._write_checkpoint(list(released)))
-
-    @property
-    def checkpoint_at(self) -> int:
-        """When totals were last written, Unix nanoseconds; 0 for never."""
-        return int(self._db.execute("SELECT value FROM meta WHERE name = 'checkpoint_at'").fetchone()[0])
+        now = self._clock()
+        self._transaction(lambda: self._write_checkpoint(list(released), now))
+        self._dirty.clear()
+        self.checkpoint_at = now
 
     def prune(self) -> int:
         """Forget single calls past their time, some thousands at once; returns how many. Totals stay."""
@@ -149,8 +159,11 @@ class Ledger:
         return sum(file.stat().st_size for file in sizes if file.exists())
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a reading statement."""
-        return self._db.execute(sql, parameters).fetchall()
+        """Rows of a reading statement. Raises LedgerError."""
+        try:
+            return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
 
     def close(self) -> None:
         self._db.close()
@@ -159,19 +172,25 @@ class Ledger:
     def _write(self, calls: list[LlmCall], points: list[UsagePoint]) -> Committed:
         now = self._clock()
 
+        known = len(self._label_ids)
+
         def work() -> tuple[list[tuple[Any, ...]], int, dict[str, int]]:
             kept, duplicates = self._usage.keep(self._db, points, now)
+            # Spans first: after a downtime they may come in the very commit in which the points' time is over.
+            self._usage.see_spans(self._db, calls, now)
             due, seen_as_spans = self._usage.due(self._db, now)
             duplicates += Counter(seen_as_spans)
-            self._usage.see_spans(self._db, calls, now)
             rows = [self._row(call, self._quote(call)) for call in calls]
             rows += [self._row(call, self._quote(call, estimated=True)) for call in due]
             new, again = self._insert(rows)
+            if again:
+                self._drop_unused_labels(known, new)
             duplicates += again
             self._db.executemany(_COUNT_DUPLICATES, duplicates.items())
             return new, kept, dict(duplicates)
 
         new, kept, duplicates = self._transaction(work)
+        self._duplicates.update(duplicates)
         for row in new:
             fresh = self._fresh.get(row[LABELS])
             if fresh is None:
@@ -181,6 +200,9 @@ class Ledger:
 
     def _row(self, call: LlmCall, quote: Quote) -> tuple[Any, ...]:
         tokens = call.tokens
+        confidence, cost = quote.confidence, quote.nano_usd
+        if cost > MOST_NANO_USD:
+            confidence, cost = "unpriced", 0
         return (
             call.key,
             call.span,
@@ -190,15 +212,15 @@ class Ledger:
                     call.agent,
                     call.team,
                     call.provider,
-                    call.model,
+                    self._answers.model(call),
                     call.operation,
                     call.outcome,
                     call.error_type,
-                    quote.confidence,
+                    confidence,
                 )
             ),
             call.requests,
-            quote.nano_usd,
+            cost,
             tokens[0],
             tokens[1],
             tokens[2],
@@ -213,11 +235,22 @@ class Ledger:
 
     def _labels_id(self, labels: tuple[str, ...]) -> int:
         number = self._label_ids.get(labels)
+        if number is None and len(self._label_ids) >= MOST_LABEL_SETS:
+            labels = self._coarser(labels)
+            number = self._label_ids.get(labels)
         if number is None:
             number = self._db.execute(_INSERT_LABELS, labels).lastrowid or 0
             self._label_ids[labels] = number
             self._labels[number] = CallLabels(*labels)
         return number
+
+    def _coarser(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels with those that people make up replaced; where that is not enough, all without a closed list."""
+        names = {"agent", "error_type"}
+        if len(self._label_ids) >= 2 * MOST_LABEL_SETS:
+            names |= {"team", "provider", "model"}
+        pairs = zip(CallLabels._fields, labels, strict=True)
+        return tuple(OTHER if name in names and value else value for name, value in pairs)
 
     def _insert(self, rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], Counter[str]]:
         """Insert rows whose key is new. Returns those, and the number of the others by reason."""
@@ -240,7 +273,15 @@ class Ledger:
                 again["resent" if found[0] == row[1] else "other_instrumentation"] += 1
         return new, again
 
-    def _write_checkpoint(self, released: list[tuple[str, tuple[str, ...]]]) -> None:
+    def _drop_unused_labels(self, known: int, new: list[tuple[Any, ...]]) -> None:
+        """Take back label sets that only duplicates brought: their numbers are the order of first counting."""
+        used = {row[LABELS] for row in new}
+        for labels in list(self._label_ids)[known:]:
+            if (number := self._label_ids[labels]) not in used:
+                self._db.execute("DELETE FROM label_sets WHERE id = ?", (number,))
+                del self._label_ids[labels], self._labels[number]
+
+    def _write_checkpoint(self, released: list[tuple[str, tuple[str, ...]]], now: int) -> None:
         last = self._last_call()
         before = self._meta("checkpoint")
         self._db.execute(schema.FOLD_QUARTERS, (before, last))
@@ -248,24 +289,43 @@ class Ledger:
         self._db.executemany(_WRITE_TOTAL, rows)
         names = [(metric, json.dumps(labels)) for metric, labels in released]
         self._db.executemany("INSERT OR IGNORE INTO released VALUES (?, ?)", names)
-        meta = (("checkpoint", last), ("checkpoint_at", self._clock()))
+        meta = (("checkpoint", last), ("checkpoint_at", now))
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
 
     def _prune(self) -> int:
         now = self._clock()
-        before = now - self._keep
-        # Only the oldest rows are looked at: their order by id is nearly that by time.
+        known = self._mark(now)
+        # The newest row stays: SQLite gives the number of a last row that is gone to the next one, and a number below
+        # the checkpoint's would never be folded.
         deleted = self._db.execute(
-            "DELETE FROM llm_calls WHERE at < ? AND id IN (SELECT id FROM llm_calls WHERE id <= ? ORDER BY id LIMIT ?)",
-            (before, self._meta("checkpoint"), PRUNE_ROWS),
+            "DELETE FROM llm_calls WHERE id IN (SELECT id FROM llm_calls WHERE id <= ? AND id < ? ORDER BY id LIMIT ?)",
+            (known, self._meta("checkpoint"), PRUNE_ROWS),
         ).rowcount
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_before', ?)", (before,))
         old = (now - QUARTERS_KEPT_DAYS * _DAY) // QUARTER
         if self._db.execute("SELECT 1 FROM quarters WHERE quarter > 0 AND quarter < ? LIMIT 1", (old,)).fetchone():
             self._db.execute(schema.FOLD_OLD_QUARTERS, (old,))
             self._db.execute("DELETE FROM quarters WHERE quarter > 0 AND quarter < ?", (old,))
         self._usage.prune(self._db, now)
         return deleted
+
+    def _mark(self, now: int) -> int:
+        """Note once a day which call came last; returns the last call that came before the time that calls are kept.
+
+        What counts is when a call came and not when it was made: a trace of last year can be resent tomorrow.
+        """
+        self._db.execute("INSERT OR IGNORE INTO marks VALUES (?, ?)", (now // _DAY, self._last_call()))
+        oldest = (now - self._keep) // _DAY
+        found = self._db.execute(
+            "SELECT day, call FROM marks WHERE day < ? ORDER BY day DESC LIMIT 1", (oldest,)
+        ).fetchone()
+        if found is None:
+            return 0
+        day, call = found
+        self._db.execute("DELETE FROM marks WHERE day < ?", (day,))
+        # A call may lead our clock by some minutes: one quarter more is in doubt.
+        before = (day + 1) * _DAY + QUARTER
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_before', ?)", (before,))
+        return int(call)
 
     def _meta(self, name: str) -> int:
         return int(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
@@ -286,6 +346,9 @@ class Ledger:
         )
         for row in rows:
             self._fresh.setdefault(row[LABELS], Total()).fold(row)
+        self._duplicates.update(dict(self._db.execute("SELECT reason, calls FROM duplicates")))
+        self.checkpoint_at = self._meta("checkpoint_at")
+        self._transaction(lambda: self._usage.resume(self._db, self._clock()))
 
     def _transaction(self, work: Callable[[], T]) -> T:
         known = len(self._label_ids)
@@ -307,49 +370,4 @@ class Ledger:
         for labels in list(self._label_ids)[known:]:
             del self._labels[self._label_ids.pop(labels)]
         self._usage.forget()
-
-
-def _lock(path: Path) -> IO[str]:
-    """Hold PATH.lock: a second writer would count into totals that the first one does not know of."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(f"{path}.lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
-    except OSError as error:
-        raise explain(path, error) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise LedgerError(path, "locked", f"in use by process {holder}") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """A checked connection with the current schema. Raises sqlite3.Error or LedgerError."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=2.0, cached_statements=64)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit is on the platter, not only in the page cache, before the sender is told.
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -65536")
-        damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise LedgerError(path, "damaged", str(damage))
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} COMMIT;")
-        elif version != schema.VERSION:
-            raise LedgerError(path, "other", f"its format is {version}; this program writes {schema.VERSION}")
-        # A file that can be read but not written is found here and not at the first sender.
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("UPDATE meta SET value = value WHERE name = 'checkpoint'")
-        db.execute("COMMIT")
-    except BaseException:
-        db.close()
-        raise
-    return db
+        self._answers.reload()

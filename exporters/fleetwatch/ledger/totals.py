@@ -103,9 +103,9 @@ class Total:
         return (
             labels,
             *self.sums,
-            self.duration_sum,
+            str(self.duration_sum),
             json.dumps(self.duration_counts),
-            self.first_token_sum,
+            str(self.first_token_sum),
             json.dumps(self.first_token_counts),
         )
 
@@ -115,7 +115,7 @@ class Total:
         total = cls()
         count = len(SUMS)
         total.sums = list(row[:count])
-        total.duration_sum, total.first_token_sum = row[count], row[count + 2]
+        total.duration_sum, total.first_token_sum = int(row[count]), int(row[count + 2])
         total.duration_counts = json.loads(row[count + 1])
         total.first_token_counts = json.loads(row[count + 3])
         return total

@@ -35,6 +35,16 @@ class Usage:
         self._spans_noted: dict[str, int] = {}
         self._next_due: int | None = None
 
+    def resume(self, db: sqlite3.Connection, now: int) -> None:
+        """Go on with what an earlier process left waiting.
+
+        It waits once more: senders may still hold the spans that they could not deliver meanwhile.
+        """
+        if self._mode == "never":
+            db.execute("DELETE FROM usage_waiting")
+        else:
+            db.execute("UPDATE usage_waiting SET due = max(due, ?)", (now + self._grace,))
+
     def keep(self, db: sqlite3.Connection, points: Iterable[UsagePoint], now: int) -> tuple[int, Counter[str]]:
         """Put points on disk. Returns how many are new, and duplicates by reason."""
         kept = 0

@@ -11,11 +11,15 @@ after a crash it then either shows its true value again or starts once more at z
 from __future__ import annotations
 
 import bisect
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fleetwatch.catalogue.metric import NANO, OTHER, Label, Metric, Sample
+
+STARTED_EARLIER = 0.0
+"""Birth of a series that an earlier process showed: nobody knows it any more, which OTLP writes as 0."""
 
 SCRAPER_FORGOTTEN = 3600.0
 """Seconds after which a Prometheus that stopped scraping is no longer waited for."""
@@ -31,7 +35,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Series:
-    """One series. `value` is None for a histogram, `histogram` is None for a counter."""
+    """One series. `histogram` is None for a counter."""
 
     metric: Metric
     labels: tuple[str, ...]
@@ -57,6 +61,8 @@ class Meter:
     """The series of one process.
 
     limits: label name -> number of values, where it differs from the catalogue.
+    most: lines that all series together may show. Past it a new series is counted where its open labels say _other:
+    a Prometheus drops the whole scrape past its sample_limit.
     hold: seconds that a new series shows 0 at least; two scrape intervals.
     durable: metrics whose releases must be on disk first.
     overflow: counter with labels metric and label that counts updates past a bound.
@@ -66,12 +72,16 @@ class Meter:
         self,
         *,
         limits: Mapping[str, int] | None = None,
+        most: int = sys.maxsize,
         hold: float = 0.0,
         durable: Iterable[Metric] = (),
         overflow: Metric | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._limits = dict(limits or {})
+        self._most = most
+        self._lines = 0
+        self._reserved = 0
         self._hold = hold
         self._durable = frozenset(durable)
         self._overflow = overflow
@@ -84,8 +94,16 @@ class Meter:
         self._gauges: dict[str, list[Sample]] = {}
         self._scrapes = 0
         self._last_scrape: float | None = None
-        self.released_before: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
-        """(Prometheus name, labels) of durable series that an earlier process had released."""
+        self._released_before: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
+
+    def resume(self, released: frozenset[tuple[str, tuple[str, ...]]]) -> None:
+        """Take over durable series, as (Prometheus name, labels), that an earlier process had released.
+
+        They show their values at once and keep their places: what Prometheus has seen must not move into _other.
+        """
+        self._released_before = released
+        sizes = {metric.prometheus: _lines(metric) for metric in self._durable}
+        self._reserved = sum(sizes.get(name, 0) for name, _ in released)
 
     def add(self, metric: Metric, labels: tuple[str, ...], amount: int) -> None:
         """Add to a counter. amount: integer count of 1/scale units, zero (to bring the series into being) or more."""
@@ -159,17 +177,15 @@ class Meter:
 
     def __len__(self) -> int:
         """Number of series; a histogram counts once per line that it shows."""
-        lines = sum(len(samples) for samples in self._gauges.values())
-        for metric, series in self._series.items():
-            lines += len(series) * (len(metric.buckets) + 3 if metric.kind == "histogram" else 1)
-        return lines
+        return self._lines + sum(len(samples) for samples in self._gauges.values())
 
     def _release_plain(self) -> None:
         now = self._clock()
         self.release([item for item in self._waiting if item.metric not in self._durable and self._is_due(item, now)])
 
     def _is_due(self, series: Series, now: float) -> bool:
-        if now - series.born < self._hold:
+        # A clock that was set back must not hold series for as long as it was set back.
+        if 0 <= now - series.born < self._hold:
             return False
         watched = self._last_scrape is not None and now - self._last_scrape < SCRAPER_FORGOTTEN
         return not watched or self._hold == 0 or self._scrapes - series.born_scrape >= 2
@@ -177,18 +193,35 @@ class Meter:
     def _admit(self, metric: Metric, labels: tuple[str, ...]) -> tuple[Series, tuple[str, ...]]:
         bounded, over = self._bounded(metric, labels)
         family = self._series.setdefault(metric, {})
-        series = family.get(bounded)
-        if series is None:
-            before = metric in self._durable and (metric.prometheus, bounded) in self.released_before
-            histogram = Histogram([0] * (len(metric.buckets) + 1)) if metric.kind == "histogram" else None
-            series = Series(metric, bounded, self._clock(), self._scrapes, before, 0, histogram)
-            family[bounded] = series
-            if not before:
-                self._waiting.append(series)
+        if bounded not in family and self._is_full(metric, bounded):
+            bounded, more = _other(metric, bounded)
+            over += more
+        series = family.get(bounded) or self._create(metric, bounded)
         if not over:
             # Sets past a bound are not remembered: their number has none.
             self._known[metric, labels] = (series, over)
         return series, over
+
+    def _create(self, metric: Metric, labels: tuple[str, ...]) -> Series:
+        before = self._was_released(metric, labels)
+        histogram = Histogram([0] * (len(metric.buckets) + 1)) if metric.kind == "histogram" else None
+        born = STARTED_EARLIER if before else self._clock()
+        series = self._series[metric][labels] = Series(metric, labels, born, self._scrapes, before, 0, histogram)
+        self._lines += _lines(metric)
+        if before:
+            self._reserved -= _lines(metric)
+        else:
+            self._waiting.append(series)
+        return series
+
+    def _was_released(self, metric: Metric, labels: tuple[str, ...]) -> bool:
+        return metric in self._durable and (metric.prometheus, labels) in self._released_before
+
+    def _is_full(self, metric: Metric, labels: tuple[str, ...]) -> bool:
+        """Whether there is no room for this series. The overflow counter itself always has some."""
+        if metric is self._overflow or self._was_released(metric, labels):
+            return False
+        return self._lines + self._reserved + _lines(metric) > self._most
 
     def _bounded(self, metric: Metric, labels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The labels with values past a bound replaced, and the names of those labels."""
@@ -216,6 +249,18 @@ class Meter:
     def _count_overflow(self, metric: Metric, name: str) -> None:
         if self._overflow is not None and metric is not self._overflow:
             self.add(self._overflow, (metric.prometheus, name), 1)
+
+
+def _lines(metric: Metric) -> int:
+    """Lines that one series shows."""
+    return len(metric.buckets) + 3 if metric.kind == "histogram" else 1
+
+
+def _other(metric: Metric, labels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels with all open ones replaced, and the names of those that were."""
+    replaced = tuple(value if label.one_of else OTHER for label, value in zip(metric.labels, labels, strict=True))
+    names = [name for name, old, new in zip(metric.label_names, labels, replaced, strict=True) if old != new]
+    return replaced, tuple(names)
 
 
 def shown(series: Series) -> int:

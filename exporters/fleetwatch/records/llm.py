@@ -57,6 +57,8 @@ class LlmCall(NamedTuple):
     """Calls that this record stands for; more than one only from metrics."""
     service: str = ""
     """Identity of the sending process (namespace, name, instance): tells a service's metrics from its spans."""
+    asked: str = ""
+    """The model that was asked for, where the one that answered has another name."""
 
 
 class UsagePoint(NamedTuple):

@@ -64,6 +64,7 @@ def test_a_call_of_the_newest_generation_is_read_whole() -> None:
         first_token=350_000_000,
         service_tier="flex",
         service="support\x1ftriage\x1fpod-1",
+        asked="gpt-4o",
     )
 
 

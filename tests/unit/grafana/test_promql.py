@@ -12,7 +12,8 @@ scope = Scope(llm.TEAM, llm.MODEL)
 
 def test_a_counter_grows_over_the_range_on_the_screen_narrowed_by_the_boards_variables() -> None:
     assert scope.increase(llm.COST, by=llm.AGENT).text == (
-        'sum by (agent) (increase(llm_cost_usd_total{model=~"$model",team=~"$team"}[$__range]))'
+        'sum by (agent) (max_over_time(llm_cost_usd_total{model=~"$model",team=~"$team"}[$__range])'
+        ' - min_over_time(llm_cost_usd_total{model=~"$model",team=~"$team"}[$__range]))'
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwatch.ledger import Ledger, LedgerError
+from fleetwatch.catalogue.metric import OTHER
+from fleetwatch.ledger import Ledger, LedgerError, file, store
 from fleetwatch.ledger.query import Reader
 from fleetwatch.ledger.usage import Mode, Usage
 from fleetwatch.reckon.price import PriceBook
@@ -21,6 +22,7 @@ from support_llm import call, point
 BOOK = PriceBook()
 # 100 input tokens at 2.50 and 10 output tokens at 10.00 US dollars per million (list price of gpt-4o), in nano-USD.
 COST = 100 * 2_500 + 10 * 10_000
+DAY = 86400 * 10**9
 
 
 @pytest.fixture
@@ -162,27 +164,213 @@ def test_a_second_writer_is_turned_away_with_the_first_ones_process_id(ledger: L
         Ledger(path, BOOK)
 
 
-def test_old_calls_are_forgotten_and_their_sums_stay(path: Path) -> None:
-    now = 1_800_000_000 * 10**9
-    ledger = Ledger(path, BOOK, keep_days=10, clock=lambda: now)
-    day = 86400 * 10**9
-    ledger.commit([call(at=now - 20 * day), call(at=now - 500 * day), call(at=now)])
+class TestForgetting:
+    """Single calls go when their time is over; sums stay."""
+
+    @pytest.fixture
+    def clock(self) -> list[int]:
+        return [1_800_000_000 * 10**9]
+
+    @pytest.fixture
+    def ledger(self, path: Path, clock: list[int]) -> Iterator[Ledger]:
+        opened = Ledger(path, BOOK, keep_days=10, clock=lambda: clock[0])
+        yield opened
+        opened.close()
+
+    def checkpoint(self, ledger: Ledger) -> None:
+        ledger.take()
+        ledger.checkpoint()
+
+    def kept(self, ledger: Ledger) -> int:
+        return int(ledger.query("SELECT count(*) FROM llm_calls")[0][0])
+
+    def test_old_calls_are_forgotten_and_their_sums_stay(self, path: Path, ledger: Ledger, clock: list[int]) -> None:
+        ledger.commit([call(at=clock[0]), call(at=clock[0] - 500 * DAY)])
+        for _ in range(12):
+            self.checkpoint(ledger)
+            ledger.prune()
+            clock[0] += DAY
+        ledger.commit([call(at=clock[0])])
+        self.checkpoint(ledger)
+        ledger.prune()
+        assert self.kept(ledger) == 1
+        assert requests_and_cost(ledger) == (3, 3 * COST)
+        with Reader(path) as reader:
+            assert sum(item.cost for item in reader.spending(["day"])) == 3 * COST
+            assert reader.verify() == []
+
+    def test_calls_that_the_checkpoint_does_not_know_yet_are_never_forgotten(
+        self, ledger: Ledger, clock: list[int]
+    ) -> None:
+        ledger.commit([call(), call()])
+        for _ in range(15):
+            assert ledger.prune() == 0
+            clock[0] += DAY
+
+    def test_a_call_is_kept_for_as_long_since_it_came_however_old_it_is(self, ledger: Ledger, clock: list[int]) -> None:
+        """Last year's trace, sent today and again a week later, counts once."""
+        trace = [call(at=clock[0] - 365 * DAY) for _ in range(3)]
+        ledger.commit(trace)
+        for _ in range(8):
+            self.checkpoint(ledger)
+            ledger.prune()
+            clock[0] += DAY
+        assert ledger.commit(trace).duplicates == {"resent": 3}
+        assert requests_and_cost(ledger) == (3, 3 * COST)
+
+    def test_a_call_that_comes_when_all_others_are_forgotten_counts(
+        self, path: Path, ledger: Ledger, clock: list[int]
+    ) -> None:
+        ledger.commit([call(at=clock[0]) for _ in range(10)])
+        for _ in range(15):
+            self.checkpoint(ledger)
+            ledger.prune()
+            clock[0] += DAY
+        assert self.kept(ledger) == 1
+        ledger.commit([call(at=clock[0])])
+        with Reader(path) as reader:
+            assert sum(item.requests for item in reader.spending(["model"])) == 11
+        self.checkpoint(ledger)
+        with Reader(path) as reader:
+            assert sum(item.requests for item in reader.spending(["model"])) == 11
+            assert reader.verify() == []
+
+    def test_a_call_of_the_future_does_not_keep_others_from_being_forgotten(
+        self, ledger: Ledger, clock: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "PRUNE_ROWS", 2)
+        ledger.commit([call(at=clock[0] + 1000 * DAY) for _ in range(2)])
+        ledger.commit([call(at=clock[0]) for _ in range(3)])
+        for _ in range(15):
+            self.checkpoint(ledger)
+            while ledger.prune():
+                pass
+            clock[0] += DAY
+        assert self.kept(ledger) == 1
+
+
+def test_a_checkpoint_writes_only_what_has_changed(path: Path) -> None:
+    ledger = Ledger(path, BOOK)
+    written: list[str] = []
+    for agent in "abc":
+        ledger.commit([call(agent=agent)])
+        ledger.take()
+        ledger._db.set_trace_callback(written.append)
+        ledger.checkpoint()
+        ledger._db.set_trace_callback(None)
+    assert sum("INTO totals" in sql for sql in written) == 3
+    ledger.close()
+
+
+def test_durations_add_up_past_what_a_column_of_the_file_holds(path: Path) -> None:
+    """Ten calls of 30 years each; ten thousand calls at once take eleven days to get there."""
+    ledger = Ledger(path, BOOK)
+    ledger.commit([call(duration=10**18, first_token=10**18) for _ in range(10)])
     ledger.take()
     ledger.checkpoint()
-    assert ledger.prune() == 2
-    assert requests_and_cost(ledger) == (3, 3 * COST)
+    ledger.close()
+    ledger = Ledger(path, BOOK)
+    [(_, total)] = ledger.totals()
+    assert (total.duration_sum, total.first_token_sum) == (10**19, 10**19)
+    ledger.close()
+
+
+def test_names_made_up_without_end_take_memory_with_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents named after their sessions: past the bound their calls count for _other, none is lost."""
+    monkeypatch.setattr(store, "MOST_LABEL_SETS", 20)
+    ledger = Ledger(path, BOOK)
+    for number in range(100):
+        ledger.commit([call(agent=f"session-{number}", model=f"m{number // 2}")])
+    assert len(ledger._label_ids) <= 41
+    assert requests_and_cost(ledger)[0] == 100
+    labels = {labels for labels, _ in ledger.totals()}
+    assert {item.agent for item in labels} == {*(f"session-{number}" for number in range(20)), OTHER}
+    assert ("support" in {item.team for item in labels}, OTHER in {item.model for item in labels}) == (True, True)
+    ledger.close()
+
+
+def test_labels_that_only_a_duplicate_carried_leave_no_trace(ledger: Ledger, path: Path) -> None:
+    """The order of label sets is that of their first counted call: bounds of labels let in the same after a restart."""
+    first = call(agent="a")
+    ledger.commit([first])
+    ledger.commit([first._replace(agent="late"), call(agent="b")])
+    ledger.commit([call(agent="late")])
+    assert [labels.agent for labels, _ in ledger.take()] == ["a", "b", "late"]
+
+
+def test_what_is_counted_is_told_without_asking_the_file(ledger: Ledger) -> None:
+    """/metrics answers when the disk does not."""
+    first = call()
+    ledger.commit([first, first])
+    ledger.take()
+    ledger.checkpoint()
+    ledger._db.close()
+    assert ledger.duplicates() == {"resent": 1}
+    assert ledger.checkpoint_at > 0
+
+
+def test_duplicates_are_counted_over_a_restart(path: Path) -> None:
+    first = call()
+    for _ in range(2):
+        ledger = Ledger(path, BOOK)
+        ledger.commit([first, first])
+        ledger.close()
+    ledger = Ledger(path, BOOK)
+    assert ledger.duplicates() == {"resent": 3}
+    ledger.close()
+
+
+def test_a_lock_file_that_cannot_be_written_stops_nobody(path: Path) -> None:
+    """The disk may be full when the exporter starts: that is the database's to tell, and it passes."""
+    path.with_name("ledger.db.lock").symlink_to("/dev/full")
+    ledger = Ledger(path, BOOK)
+    ledger.commit([call()])
+    ledger.close()
+
+
+def test_a_start_looks_for_damage_for_a_bounded_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(path, BOOK)
+    for _ in range(20):
+        ledger.commit([call() for _ in range(2000)])
+    ledger.close()
+    monkeypatch.setattr(file, "CHECK_SECONDS", 0.0001)
+    ledger = Ledger(path, BOOK)
+    assert requests_and_cost(ledger)[0] == 40_000
+    ledger.close()
+
+
+def test_a_backup_never_takes_the_place_of_the_ledger(ledger: Ledger, path: Path) -> None:
+    ledger.commit([call()])
+    with Reader(path) as reader, pytest.raises(LedgerError, match="the copy would take the place"):
+        reader.backup(path.parent / ".." / path.parent.name / path.name)
+    ledger.commit([call()])
     with Reader(path) as reader:
-        assert sum(item.cost for item in reader.spending(["day"])) == 3 * COST
-        assert reader.verify() == []
-    ledger.close()
+        assert sum(item.requests for item in reader.spending(["model"])) == 2
 
 
-def test_calls_that_the_checkpoint_does_not_know_yet_are_never_forgotten(path: Path) -> None:
-    now = 1_800_000_000 * 10**9
-    ledger = Ledger(path, BOOK, keep_days=1, clock=lambda: now)
-    ledger.commit([call(at=now - 5 * 86400 * 10**9)])
-    assert ledger.prune() == 0
+def test_a_backup_is_as_private_as_the_ledger(ledger: Ledger, path: Path, tmp_path: Path) -> None:
+    with Reader(path) as reader:
+        reader.backup(tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_that_fails_leaves_nothing_lying_about(ledger: Ledger, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with Reader(path) as reader, pytest.raises(LedgerError):
+        reader.backup(tmp_path / "target")
+    assert not (tmp_path / "target.partial").exists()
+
+
+def test_a_reader_names_damage(path: Path) -> None:
+    ledger = Ledger(path, BOOK)
+    ledger.commit([call() for _ in range(2000)])
     ledger.close()
+    with path.open("r+b") as damaged:
+        damaged.seek(5 * 4096)
+        damaged.write(b"\xff" * 40 * 4096)
+    with pytest.raises(LedgerError) as failure, Reader(path) as reader:
+        reader.spending(["model"])
+    assert failure.value.reason == "damaged"
 
 
 def test_released_series_are_remembered(path: Path) -> None:
@@ -291,6 +479,54 @@ class TestUsageMetrics:
         clock[0] += 16 * 10**9
         assert ledger.settle().duplicates == {"metrics_of_spans": 1}
         assert requests_and_cost(ledger) == (1, COST)
+        ledger.close()
+
+    def test_spans_that_come_when_the_metrics_time_is_over_are_still_in_time(self, path: Path) -> None:
+        """After a downtime both come at once."""
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        ledger.commit([point(requests=1)])
+        clock[0] += 16 * 10**9
+        assert ledger.commit([call(service="shop\x1fbot\x1f1")]).duplicates == {"metrics_of_spans": 1}
+        assert requests_and_cost(ledger) == (1, COST)
+        ledger.close()
+
+    def test_after_a_restart_metrics_wait_again_for_the_spans_that_could_not_be_delivered(self, path: Path) -> None:
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        ledger.commit([point(requests=1)])
+        ledger.close()
+        clock[0] += 600 * 10**9
+        ledger = self.ledger(path, clock)
+        ledger.settle()
+        clock[0] += 5 * 10**9
+        ledger.commit([call(service="shop\x1fbot\x1f1")])
+        clock[0] += 11 * 10**9
+        assert ledger.settle().duplicates == {"metrics_of_spans": 1}
+        assert requests_and_cost(ledger) == (1, COST)
+        ledger.close()
+
+    def test_what_waited_is_left_out_when_the_settings_now_say_never(self, path: Path) -> None:
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        ledger.commit([point(requests=1)])
+        ledger.close()
+        ledger = self.ledger(path, clock, "never")
+        clock[0] += 60 * 10**9
+        ledger.settle()
+        assert requests_and_cost(ledger) == (0, 0)
+        ledger.close()
+
+    def test_an_absurd_point_stops_no_other_record(self, path: Path) -> None:
+        """10^15 output tokens cost more nano-dollars than the file can hold."""
+        clock = [10**18]
+        ledger = self.ledger(path, clock)
+        ledger.commit([point(requests=1, tokens=Tokens(output=10**15))])
+        clock[0] += 16 * 10**9
+        ledger.commit([call(service="another")])
+        assert [labels.confidence for labels, _ in ledger.take()] == ["priced", "unpriced"]
+        assert requests_and_cost(ledger) == (2, COST)
+        ledger.checkpoint()
         ledger.close()
 
     def test_never_leaves_metrics_out(self, path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 
 from fleetwatch.catalogue.metric import NANO, OTHER, counter, gauge, histogram, label
 from fleetwatch.meter import Meter
+from fleetwatch.meter.otlp import metrics_data
 from fleetwatch.meter.store import shown, shown_histogram
 from fleetwatch.meter.text import exposition
 
@@ -126,7 +128,7 @@ def test_a_durable_series_waits_until_its_release_is_on_disk() -> None:
 
 def test_after_a_restart_a_series_that_was_shown_is_shown_at_once() -> None:
     meter = Meter(hold=10, durable=[COST], clock=Clock())
-    meter.released_before = frozenset({("test_cost_usd_total", ("a",))})
+    meter.resume(frozenset({("test_cost_usd_total", ("a",))}))
     meter.add(COST, ("a",), NANO)
     meter.add(COST, ("b",), NANO)
     assert lines(meter) == ['test_cost_usd_total{agent="a"} 1', 'test_cost_usd_total{agent="b"} 0']
@@ -170,3 +172,66 @@ def test_the_number_of_series_is_the_number_of_lines() -> None:
     meter.observe(WAIT, (), 1)
     meter.replace("s", [LEVEL(1, agent="a")])
     assert len(meter) == len(lines(meter))
+
+
+class TestAFullStore:
+    """Prometheus drops a whole scrape past its sample_limit: that must never happen."""
+
+    def test_past_the_bound_a_new_series_is_counted_under_other(self) -> None:
+        meter = Meter(limits={"agent": 1000}, most=5, overflow=OVERFLOW)
+        for number in range(100):
+            meter.add(CALLS, (f"a{number}", "ok"), 1)
+        meter.observe(WAIT, (), 1)
+        assert [line for line in lines(meter) if "calls" in line][-2:] == [
+            f'test_calls_total{{agent="{OTHER}",outcome="ok"}} 95',
+            'test_overflow_total{metric="test_calls_total",label="agent"} 95',
+        ]
+        assert sum("test_wait_seconds_count 1" in line for line in lines(meter)) == 1, "without open labels: let in"
+
+    def test_a_series_that_was_let_in_counts_on(self) -> None:
+        meter = Meter(limits={"agent": 1000}, most=2)
+        for _ in range(2):
+            for agent in "abc":
+                meter.add(COST, (agent,), NANO)
+        assert lines(meter) == [
+            'test_cost_usd_total{agent="a"} 2',
+            'test_cost_usd_total{agent="b"} 2',
+            f'test_cost_usd_total{{agent="{OTHER}"}} 2',
+        ]
+
+    def test_after_a_restart_the_series_that_were_shown_keep_their_places(self) -> None:
+        """In whatever order they come: a value that moved into _other and back would be a reset of both."""
+        meter = Meter(limits={"agent": 1000}, most=3, durable=[COST])
+        meter.resume(frozenset({("test_cost_usd_total", (name,)) for name in ("x", "y", OTHER)}))
+        for agent in ("new", "y", "other", "x"):
+            meter.add(COST, (agent,), NANO)
+        assert lines(meter) == [
+            f'test_cost_usd_total{{agent="{OTHER}"}} 2',
+            'test_cost_usd_total{agent="y"} 1',
+            'test_cost_usd_total{agent="x"} 1',
+        ]
+
+    def test_sets_past_the_bound_take_no_memory(self) -> None:
+        meter = Meter(limits={"agent": 10**6}, most=10)
+        for number in range(10_000):
+            meter.add(COST, (f"a{number}",), 1)
+        assert len(meter._known) == 10
+
+
+def test_a_clock_that_is_set_back_holds_no_series() -> None:
+    clock = Clock()
+    meter = Meter(hold=10, clock=clock)
+    meter.add(COST, ("a",), NANO)
+    clock.now -= 3600
+    assert lines(meter) == ['test_cost_usd_total{agent="a"} 1']
+
+
+def test_otlp_tells_no_new_start_for_a_series_that_goes_on_after_a_restart() -> None:
+    """A receiver would take it for a counter that began again at zero, and count its whole value once more."""
+    meter = Meter(durable=[COST], clock=Clock())
+    meter.resume(frozenset({("test_cost_usd_total", ("a",))}))
+    meter.add(COST, ("a",), NANO)
+    meter.add(COST, ("b",), NANO)
+    [scope] = metrics_data(meter, Resource({}), 2000 * NANO, "1").resource_metrics[0].scope_metrics
+    points = {(point.attributes or {})["agent"]: point.start_time_unix_nano for point in scope.metrics[0].data.data_points}
+    assert points == {"a": 0, "b": 1000 * NANO}
