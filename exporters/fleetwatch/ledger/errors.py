@@ -22,7 +22,6 @@ _ADVICE = {
     "read_only": "make the file and its folder writable for this user",
     "damaged": "move it away and restore a copy made by `fleetwatch ledger backup`",
     "locked": "another process holds it; stop that one or give this one a ledger.url of its own",
-    "other": "see the message",
 }
 
 
@@ -30,7 +29,8 @@ class LedgerError(Exception):
     """The ledger cannot do what was asked. `reason` is one of the catalogue's LEDGER_ERROR values."""
 
     def __init__(self, path: Path, reason: str, detail: str) -> None:
-        super().__init__(f"ledger {path}: {reason.replace('_', ' ')} ({detail}): {_ADVICE[reason]}")
+        known = f"{reason.replace('_', ' ')} ({detail}): {_ADVICE[reason]}" if reason in _ADVICE else detail
+        super().__init__(f"ledger {path}: {known}")
         self.reason = reason
 
 
