@@ -23,7 +23,7 @@ def wait_for(check: Callable[[], T], timeout: float = 10.0, what: str = "the con
             if result:
                 return result
             last = result
-        except Exception as error:  # noqa: BLE001 - the thing under test may not be up yet; the last error is shown
+        except Exception as error:  # the thing under test may not be up yet; the last error is shown
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout:g} s for {what}; last: {last!r}")

@@ -43,7 +43,8 @@ class Message(dict[str, Any]):
 class NotificationSink:
     """Slack's incoming webhook, PagerDuty's Events API v2 and a dead-man webhook on one port.
 
-    host: an address of this machine; other than loopback only where containers must reach it. Each checks what the real one checks (and what we promise: text below 3,000 characters) and answers 400 with the
+    host: an address of this machine; other than loopback only where containers must reach it.
+    Each checks what the real one checks (and what we promise: text below 3,000 characters) and answers 400 with the
     reason; taken bodies are in `slack`, `pagerduty`, `deadman`, reasons in `rejected`.
     """
 

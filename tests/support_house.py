@@ -90,7 +90,11 @@ class House:
                 stdout=out,
                 stderr=out,
             )
-        wait_for(lambda: self._answers(path), 20, f"{path} of the exporter; {self.log}")
+        try:
+            wait_for(lambda: self._answers(path), 20, f"{path} of the exporter; {self.log}")
+        except BaseException:
+            self.kill9()
+            raise
         return self
 
     def _answers(self, path: str) -> bool:

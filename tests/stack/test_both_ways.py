@@ -153,3 +153,24 @@ def _shown(prometheus: Prometheus, job: str) -> dict[str, dict[Series, float]]:
         )
         found.setdefault(name, {})[ours] = value
     return found
+
+
+def test_a_restart_is_no_reset_where_start_times_are_believed(tmp_path: Path) -> None:
+    """Prometheus can write a zero where a series says that it began: a total that lived on must not begin again."""
+    port = free_port()
+    settings = {"export": {"otlp": {"endpoint": f"http://127.0.0.1:{port}/api/v1/otlp/v1/metrics", "interval": 1}}}
+    flags = ["--web.enable-otlp-receiver", "--enable-feature=created-timestamp-zero-ingestion"]
+    program = prometheus_program("3.")
+    with (
+        House(tmp_path / "exporter", settings) as house,
+        running_prometheus(program, tmp_path / "prometheus", {}, flags=flags, port=port) as prometheus,
+    ):
+        assert send((chat() for _ in range(100)), house.http)
+        wait_for(lambda: prometheus.value("llm_requests_total") == 100, 20, "all calls")
+        house.kill9()
+        killed = time.time()
+        house.start()
+        again = "count_over_time(llm_requests_total[1h]) and timestamp(llm_requests_total) > "
+        wait_for(lambda: prometheus.value(f"{again}{killed + 2}"), 20, "samples after the restart")
+        assert prometheus.value("resets(llm_requests_total[1h])") == 0
+        assert prometheus.value("llm_requests_total") == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import ssl
@@ -14,7 +15,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
 from starlette.requests import Request
 
-from fleetwatch import __version__, places
+from fleetwatch import __version__, catalogue, places
 from fleetwatch.app.books import Books
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Pace, Runner, Source, load, source_names
@@ -33,7 +34,7 @@ CHECKPOINT = 5.0
 """Seconds between checkpoints of the ledger; bounds the rows that a start folds in again."""
 PRUNE = 600.0
 """Seconds between looks for calls that are past their time."""
-MORE = 0.5
+MORE = 0.25
 """Seconds until work that is not done goes on: senders and scrapes come in between."""
 BUDGETS = 5.0
 """Seconds between looks at the budgets."""
@@ -48,6 +49,7 @@ class Exporter:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        _check_limits(settings)
         self._books = Books(settings, price_book(settings))
         self._intake, self._tls = _intake(settings, self._books)
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
@@ -189,6 +191,12 @@ def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
     return Intake(books.writer.sink, books.own, limits, token), tls
 
 
+def _check_limits(settings: Settings) -> None:
+    known = {label.name for _, metric in catalogue.all_metrics() for label in metric.labels if not label.one_of}
+    for name in sorted(set(settings.labels.limits) - known):
+        raise SettingsError(f"labels.limits.{name}: expected one of {', '.join(sorted(known))}")
+
+
 def _sources(settings: Settings) -> list[Source]:
     paces = settings.collect
     unknown = sorted(set(paces) - set(source_names()))
@@ -200,7 +208,8 @@ def _sources(settings: Settings) -> list[Source]:
 
 def _refused(setting: str, listen: str, error: OSError) -> str:
     """Why an address cannot be had, and the one setting that moves it."""
-    if ports.is_free(listen):
+    # gRPC tells no number.
+    if error.errno not in (None, errno.EADDRINUSE) or ports.is_free(listen):
         return f"{setting}: cannot listen on {listen}: {error.strerror or error}"
     return f"{setting}: {listen} is in use by {ports.holder(listen)}; stop it or set {setting} to another address"
 

@@ -73,15 +73,15 @@ def _catalogue() -> Finding:
 
 
 def _runbooks(folder: Path) -> Finding:
-    missing = []
-    count = 0
+    alerts: list[str] = []
     for file in sorted((folder / "alerts").glob("*.yml")):
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
-            for rule in group["rules"]:
-                count += 1
-                if not (folder / "runbooks" / f"{rule['alert']}.md").is_file():
-                    missing.append(rule["alert"])
-    return Finding(f"runbooks of {count} alerts", f"none for {', '.join(missing)}" if missing else "")
+        try:
+            groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+            alerts += [rule["alert"] for group in groups for rule in group["rules"]]
+        except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+            return Finding(f"alerts in {file.name}", f"expected groups of rules: {' '.join(str(error).split())}")
+    missing = [name for name in alerts if not (folder / "runbooks" / f"{name}.md").is_file()]
+    return Finding(f"runbooks of {len(alerts)} alerts", f"none for {', '.join(missing)}" if missing else "")
 
 
 def _with(program: str, what: str, *arguments: str) -> Finding:
@@ -100,6 +100,8 @@ def _board(file: Path) -> Finding:
         board = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         return Finding(f"board {file.name}", f"no JSON: {error}")
+    if not isinstance(board, dict):
+        return Finding(f"board {file.name}", f"expected an object, got {type(board).__name__}")
     expected = f"fw-{file.stem}"
     problem = "" if board.get("uid") == expected else f"uid: expected {expected}, got {board.get('uid')}"
     return Finding(f"board {file.name}", problem)

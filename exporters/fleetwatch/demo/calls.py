@@ -177,11 +177,14 @@ def _call(row: Row, seed: int, agent: Agent, model: Model, choose: random.Random
 
 
 def truth(calls: Iterable[Call], run_id: str) -> dict[str, object]:
-    """What a receiver must have counted: calls by label set, tokens by label set and kind (kinds do not overlap)."""
+    """What a receiver must have counted: calls by label set, tokens by label set and kind (kinds do not overlap).
+
+    A failed call goes under the model that answers to its name, which a receiver knows from earlier calls.
+    """
     requests: dict[tuple[str, ...], int] = {}
     tokens: dict[tuple[str, ...], int] = {}
     for call in calls:
-        who = (call.agent.name, call.agent.team, call.model.provider, _answering_model(call))
+        who = (call.agent.name, call.agent.team, call.model.provider, call.model.answered)
         key = (*who, call.model.operation, call.outcome)
         requests[key] = requests.get(key, 0) + 1
         kinds = {
@@ -207,8 +210,3 @@ def truth(calls: Iterable[Call], run_id: str) -> dict[str, object]:
             for key, value in sorted(tokens.items())
         ],
     }
-
-
-def _answering_model(call: Call) -> str:
-    """A call that failed has no answer: it goes under the name that was asked for."""
-    return call.model.requested if call.error_type else call.model.answered

@@ -21,7 +21,7 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 1
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
 """Columns of token counts, in the order of records.llm.Tokens and of the catalogue's `kind`."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fleetwatch.reckon.price import PriceBook, Quote
 
 QUARTERS_KEPT_DAYS = 400
-PRUNE_ROWS = 5000
+PRUNE_ROWS = 1000
+"""Calls forgotten in one transaction: 70 ms in a ledger of a gigabyte, where each lies on a page of its own."""
 MOST_LABEL_SETS = 50_000
 """Label sets kept apart, about 2 KB of memory each. An agent named after its session makes a new one every time."""
 MOST_NANO_USD = 10**15
@@ -150,7 +151,7 @@ class Ledger:
         self.checkpoint_at = now
 
     def prune(self) -> int:
-        """Forget single calls past their time, some thousands at once; returns how many. Totals stay."""
+        """Forget some single calls past their time; returns how many. Totals stay."""
         return self._transaction(self._prune)
 
     def size(self) -> int:
@@ -356,18 +357,20 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             result = work()
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo(known)
-            raise explain(self.path, error) from None
-        except BaseException:
-            self._undo(known)
+        except BaseException as error:
+            try:
+                self._undo(known)
+            except sqlite3.Error as worse:
+                raise explain(self.path, worse) from None
+            if isinstance(error, sqlite3.Error):
+                raise explain(self.path, error) from None
             raise
         return result
 
     def _undo(self, known: int) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
         for labels in list(self._label_ids)[known:]:
             del self._labels[self._label_ids.pop(labels)]
         self._usage.forget()
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
         self._answers.reload()

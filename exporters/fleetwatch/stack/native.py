@@ -71,6 +71,9 @@ def find_programs(settings: Settings, environ: Mapping[str, str], say: Callable[
     if absent:
         programs.unpack_debian(absent, unpacked, say)
         found |= {name: program for name in absent if (program := programs.find(name, environ, unpacked))}
+    if ALERTMANAGER in found and (reason := programs.unfit(found[ALERTMANAGER], unpacked)):
+        say(f"{ALERTMANAGER} is left out: {reason}")
+        del found[ALERTMANAGER]
     if COLLECTOR in found and (reason := _collector_unwanted(settings)):
         say(f"{COLLECTOR} is left out: {reason}")
         del found[COLLECTOR]

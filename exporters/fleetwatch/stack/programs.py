@@ -27,6 +27,9 @@ WITHOUT = {
 }
 """What is missing without the program."""
 
+DEBIAN_TEMPLATES = Path("/usr/share/prometheus/alertmanager")
+"""Where Debian's Alertmanager reads its default templates, wherever it lies itself; it does not start without them."""
+
 
 class Program(NamedTuple):
     """home: Grafana's folder with public/ and conf/, else None."""
@@ -76,7 +79,7 @@ def unpack_debian(names: list[str], folder: Path, say: Callable[[str], None]) ->
     """Unpack Debian's packages of the programs into `folder`; what does not work is said in one line.
 
     Unpacked and not installed: installing would start services of its own on the same ports at every boot, and needs
-    root; this changes nothing outside our folder. apt checks the packages' signatures all the same.
+    root. apt checks the packages' signatures all the same.
     """
     packages = [DEBIAN_PACKAGES[name] for name in names if name in DEBIAN_PACKAGES]
     if not packages:
@@ -96,6 +99,20 @@ def unpack_debian(names: list[str], folder: Path, say: Callable[[str], None]) ->
         if problem := _run(["dpkg-deb", "-x", archive.name, "."], folder):
             say(f"{archive.name} could not be unpacked ({problem})")
         archive.unlink()
+
+
+def unfit(program: Program, unpacked: Path, templates: Path = DEBIAN_TEMPLATES) -> str:
+    """Why an unpacked program cannot start, after root has mended it; empty when it can."""
+    if program.name != ALERTMANAGER or unpacked not in program.path.parents or (templates / "default.tmpl").exists():
+        return ""
+    source = unpacked / DEBIAN_TEMPLATES.relative_to("/")
+    try:
+        templates.mkdir(parents=True, exist_ok=True)
+        for file in source.glob("*.tmpl"):
+            shutil.copy(file, templates)
+    except OSError:
+        return f"Debian's needs its templates; run: sudo install -D -m 644 -t {templates} {source}/*.tmpl"
+    return ""
 
 
 def _run(command: list[str], folder: Path) -> str:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from fleetwatch.cli.replay import command
+from fleetwatch.demo.calls import MODELS
 from support import free_port, wait_for
 from support_stack import OtlpSink, otlp_sink
 
@@ -42,12 +43,14 @@ def test_every_call_arrives_once_as_the_truth_tells(tmp_path: Path) -> None:
     assert "sent 300, acknowledged 300, rejected 0, retries 0" in result.stdout
     assert len(set(sink.spans)) == len(sink.spans) == 300
     told = json.loads(truth.read_text())
+    # A failed call names only the model that it asked for, and is told of under the one that answers.
+    answering = {model.requested: model.answered for model in MODELS}
     seen = Counter(
         (
             item["gen_ai.agent.name"],
             item["team"],
             item["gen_ai.provider.name"],
-            item.get("gen_ai.response.model", item["gen_ai.request.model"]),
+            answering[str(item["gen_ai.request.model"])],
         )
         for item in attributes(sink)
     )

@@ -309,6 +309,13 @@ def test_what_is_counted_is_told_without_asking_the_file(ledger: Ledger) -> None
     assert ledger.checkpoint_at > 0
 
 
+def test_a_disk_that_fails_even_the_way_back_is_the_ledger_s_trouble_and_not_the_sender_s(ledger: Ledger) -> None:
+    """Any other error would be taken for a request that can never be stored, and its sender told to drop it."""
+    ledger._db.close()
+    with pytest.raises(LedgerError):
+        ledger.commit([call()])
+
+
 def test_duplicates_are_counted_over_a_restart(path: Path) -> None:
     first = call()
     for _ in range(2):

@@ -233,5 +233,7 @@ def test_otlp_tells_no_new_start_for_a_series_that_goes_on_after_a_restart() -> 
     meter.add(COST, ("a",), NANO)
     meter.add(COST, ("b",), NANO)
     [scope] = metrics_data(meter, Resource({}), 2000 * NANO, "1").resource_metrics[0].scope_metrics
-    points = {(point.attributes or {})["agent"]: point.start_time_unix_nano for point in scope.metrics[0].data.data_points}
+    points = {
+        (point.attributes or {})["agent"]: point.start_time_unix_nano for point in scope.metrics[0].data.data_points
+    }
     assert points == {"a": 0, "b": 1000 * NANO}

@@ -59,3 +59,35 @@ def test_a_machine_without_apt_is_told_what_to_install(tmp_path: Path, monkeypat
     (line,) = said
     assert line.startswith("prometheus and prometheus-alertmanager: not on PATH and not in FLEETWATCH_TOOLS; install")
     assert not (tmp_path / "programs").exists()
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """What `dpkg-deb -x` leaves of Debian's Alertmanager."""
+    folder = tmp_path / "programs"
+    executable(folder / "usr" / "bin" / "prometheus-alertmanager")
+    templates = folder / "usr" / "share" / "prometheus" / "alertmanager"
+    templates.mkdir(parents=True)
+    (templates / "default.tmpl").write_text("a template")
+    return folder
+
+
+def test_debians_alertmanager_gets_its_templates_where_it_looks(unpacked: Path, tmp_path: Path) -> None:
+    program = Program(ALERTMANAGER, unpacked / "usr" / "bin" / "prometheus-alertmanager")
+    place = tmp_path / "share" / "alertmanager"
+    assert programs.unfit(program, unpacked, place) == ""
+    assert (place / "default.tmpl").read_text() == "a template"
+
+
+def test_an_installed_alertmanager_is_left_alone(unpacked: Path, tmp_path: Path) -> None:
+    program = Program(ALERTMANAGER, tmp_path / "elsewhere" / "prometheus-alertmanager")
+    assert programs.unfit(program, unpacked, tmp_path / "share") == ""
+    assert not (tmp_path / "share").exists()
+
+
+def test_who_may_not_place_the_templates_is_told_how(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "share").touch()  # a file stands where the folder should be: not even root can make it
+    program = Program(ALERTMANAGER, unpacked / "usr" / "bin" / "prometheus-alertmanager")
+    place = tmp_path / "share" / "alertmanager"
+    source = unpacked / "usr" / "share" / "prometheus" / "alertmanager"
+    assert programs.unfit(program, unpacked, place).endswith(f"sudo install -D -m 644 -t {place} {source}/*.tmpl")
