@@ -1,4 +1,7 @@
-"""Golden files: expected texts under tests/golden, rewritten by one flag."""
+"""For all tests: names that are the same everywhere, no judgement on speed, and golden files.
+
+Golden files are expected texts under tests/golden, rewritten by one flag.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# A busy machine is no fault of the code.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import platform
 import signal
 import ssl
 import time
@@ -141,7 +142,11 @@ class Exporter:
         if not export.endpoint:
             return
         loop = asyncio.get_running_loop()
-        resource = Resource({"service.name": "fleetwatch", "service.version": __version__})
+        # The same after a restart, and another for each exporter: else two would push into the same series.
+        instance = f"{platform.node()}:{self._web.address.rpartition(':')[2]}"
+        resource = Resource(
+            {"service.name": "fleetwatch", "service.version": __version__, "service.instance.id": instance}
+        )
 
         async def snapshot() -> MetricsData:
             self._books.refresh()

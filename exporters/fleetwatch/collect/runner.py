@@ -110,7 +110,9 @@ class Runner:
         state = self._states.setdefault(item.name, {"failures": 0.0, "series": 0.0, "last_success": 0.0})
         started = time.perf_counter()
         try:
-            samples = await asyncio.wait_for(asyncio.shield(self._work(item)), item.timeout)
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the time-out.
+            async with asyncio.timeout(item.timeout):
+                samples = await asyncio.shield(self._work(item))
         except NoData:
             samples = []
         except TimeoutError:
