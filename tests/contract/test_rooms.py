@@ -100,6 +100,15 @@ def test_the_wall_stands(room: str, line: str) -> None:
     assert breaches(room, line) != []
 
 
+def test_domains_have_the_same_stem_in_every_room() -> None:
+    """A rule file or alert test belongs to a domain of the catalogue; its board may show several questions."""
+    domains = {path.stem for path in (PACKAGE / "catalogue").glob("*.py")}
+    for folder in ("prometheus/rules", "prometheus/alerts"):
+        assert {path.stem for path in (ROOT / folder).glob("*.yml")} <= domains
+    tests = {path.name.split(".")[0] for path in (ROOT / "tests" / "alerts").glob("*.test.yml")}
+    assert {stem.split("_")[0] for stem in tests} == {path.stem for path in (ROOT / "prometheus/alerts").glob("*.yml")}
+
+
 def test_only_the_house_imports_grafanalib() -> None:
     importers = [
         path.relative_to(ROOT)

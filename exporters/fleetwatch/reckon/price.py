@@ -308,9 +308,10 @@ def released(table_version: str) -> int:
 
 
 def _without_price(call: LlmCall) -> Quote:
-    if call.reported_cost is None:
-        return Quote(0, UNPRICED)
-    return Quote(call.reported_cost, REPORTED)
+    if call.reported_cost is not None:
+        return Quote(call.reported_cost, REPORTED)
+    # A call that failed without a token costs nothing, whatever the model: a mistyped name lacks no price.
+    return Quote(0, PRICED if call.outcome != "ok" and not any(call.tokens) else UNPRICED)
 
 
 def _context(match: model_names.Match | None, names: Names) -> tuple[dict[str, str], frozenset[str]]:

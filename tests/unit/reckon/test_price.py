@@ -295,3 +295,12 @@ def test_the_table_says_where_it_is_from_and_when_it_was_released() -> None:
     assert BOOK.version in RELEASED, "add the release time of this version, as its package index tells it"
     assert released("0.0") <= BOOK.checked, "a table of unknown age must not seem newer than it is"
     assert released("0.0") > nanoseconds("2026-06-01") // 10**9
+
+
+def test_a_failed_call_without_tokens_lacks_no_price() -> None:
+    """A mistyped model name fails and costs nothing; a failed call with tokens of an unknown model does lack one."""
+    book = PriceBook()
+    failed = call("openai", "gpt-mistyped", Tokens())._replace(outcome="error")
+    assert book.quote(failed) == Quote(0, "priced")
+    assert book.quote(failed._replace(tokens=Tokens(input=5))) == Quote(0, "unpriced")
+    assert book.quote(failed._replace(outcome="ok")) == Quote(0, "unpriced")
