@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+import pytest
 import yaml
 
 from support import free_port, wait_for
@@ -254,6 +255,14 @@ def programs() -> list[Program]:
             if version:
                 found.setdefault(version[1], Program(version[1], server, amtool))
     return list(found.values())
+
+
+def newest() -> Program:
+    """The newest Alertmanager here; skips the test by name when there is none."""
+    found = programs()
+    if not found:
+        pytest.skip("Alertmanager is not on this machine")
+    return max(found, key=lambda item: [int(part) for part in item.version.split(".")[:2]])
 
 
 def alert(name: str | None, *, annotations: Mapping[str, str] | None = None, **labels: str) -> dict[str, Any]:

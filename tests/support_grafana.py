@@ -83,6 +83,12 @@ def call(base: str, path: str, body: object = None, headers: dict[str, str] | No
         return json.loads(answer.read())
 
 
+def concrete(expr: str, seconds: int) -> str:
+    """A panel's query as Grafana sends it for the past `seconds`, with all variables at "All"."""
+    expr = expr.replace("$__range", f"{seconds}s").replace("$__rate_interval", "20s")
+    return re.sub(r'"\$\w+"', '".*"', expr)
+
+
 def ask(base: str, panel: dict[str, Any], seconds: int = 120, headers: dict[str, str] | None = None) -> dict[str, int]:
     """Number of values that each query of the panel gets through Grafana over the past `seconds`, as the panel itself
     would ask with all variables at "All".
@@ -90,8 +96,7 @@ def ask(base: str, panel: dict[str, Any], seconds: int = 120, headers: dict[str,
     now = int(time.time() * 1000)
     queries = []
     for target in panel["targets"]:
-        expr = target["expr"].replace("$__range", f"{seconds}s").replace("$__rate_interval", "20s")
-        expr = re.sub(r'"\$\w+"', '".*"', expr)
+        expr = concrete(target["expr"], seconds)
         uid = {"type": "prometheus", "uid": "fleetwatch-prometheus"}
         queries.append({**target, "expr": expr, "datasource": uid, "intervalMs": 5000, "maxDataPoints": 500})
     body = {"queries": queries, "from": str(now - seconds * 1000), "to": str(now)}

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from support import wait_for
-from support_alertmanager import NotificationSink, Program, programs, running_alertmanager
+from support_alertmanager import NotificationSink, newest, running_alertmanager
 from support_disk import small_disk
 from support_house import House
 from support_prometheus import prometheus_program, running_prometheus
@@ -51,13 +51,6 @@ def hurry_alertmanager(config: dict[str, Any]) -> None:
         route["group_interval"] = "2s"
 
 
-def newest_alertmanager() -> Program:
-    found = programs()
-    if not found:
-        pytest.skip("Alertmanager is not on this machine")
-    return max(found, key=lambda item: [int(part) for part in item.version.split(".")[:2]])
-
-
 @pytest.fixture
 def sink() -> Iterator[NotificationSink]:
     with NotificationSink() as server:
@@ -70,7 +63,7 @@ def budget(usd: int) -> dict[str, Any]:
 
 def test_a_budget_breach_reaches_slack_and_pagerduty_once_and_resolves(tmp_path: Path, sink: NotificationSink) -> None:
     """Twelve dollars are spent of ten; then somebody raises the budget."""
-    program, server = newest_alertmanager(), prometheus_program("3.")
+    program, server = newest(), prometheus_program("3.")
     rules = hurried_rules(tmp_path / "rules", "LlmBudgetExhausted")
     with (
         House(tmp_path / "exporter", budget(10)) as house,
