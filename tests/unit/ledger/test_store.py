@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +13,10 @@ from hypothesis import strategies as st
 from fleetwatch.catalogue.metric import OTHER
 from fleetwatch.ledger import Ledger, LedgerError, file, store
 from fleetwatch.ledger.query import Reader
-from fleetwatch.ledger.usage import Mode, Usage
-from fleetwatch.reckon.price import PriceBook
-from fleetwatch.records.llm import LlmCall, Tokens
-from support_llm import call, point
+from fleetwatch.records.llm import LlmCall
+from support_ledger import BOOK, COST, requests_and_cost
+from support_llm import call
 
-BOOK = PriceBook()
-# 100 input tokens at 2.50 and 10 output tokens at 10.00 US dollars per million (list price of gpt-4o), in nano-USD.
-COST = 100 * 2_500 + 10 * 10_000
 DAY = 86400 * 10**9
 
 
@@ -35,12 +30,6 @@ def ledger(path: Path) -> Iterator[Ledger]:
     opened = Ledger(path, BOOK)
     yield opened
     opened.close()
-
-
-def requests_and_cost(ledger: Ledger) -> tuple[int, int]:
-    ledger.take()
-    totals = [total for _, total in ledger.totals()]
-    return sum(total.requests for total in totals), sum(total.cost for total in totals)
 
 
 def test_a_call_is_counted_with_its_price(ledger: Ledger) -> None:
@@ -346,40 +335,6 @@ def test_a_start_looks_for_damage_for_a_bounded_time(path: Path, monkeypatch: py
     ledger.close()
 
 
-def test_a_backup_never_takes_the_place_of_the_ledger(ledger: Ledger, path: Path) -> None:
-    ledger.commit([call()])
-    with Reader(path) as reader, pytest.raises(LedgerError, match="the copy would take the place"):
-        reader.backup(path.parent / ".." / path.parent.name / path.name)
-    ledger.commit([call()])
-    with Reader(path) as reader:
-        assert sum(item.requests for item in reader.spending(["model"])) == 2
-
-
-def test_a_backup_is_as_private_as_the_ledger(ledger: Ledger, path: Path, tmp_path: Path) -> None:
-    with Reader(path) as reader:
-        reader.backup(tmp_path / "copy.db")
-    assert (tmp_path / "copy.db").stat().st_mode & 0o077 == 0
-
-
-def test_a_backup_that_fails_leaves_nothing_lying_about(ledger: Ledger, path: Path, tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    with Reader(path) as reader, pytest.raises(LedgerError):
-        reader.backup(tmp_path / "target")
-    assert not (tmp_path / "target.partial").exists()
-
-
-def test_a_reader_names_damage(path: Path) -> None:
-    ledger = Ledger(path, BOOK)
-    ledger.commit([call() for _ in range(2000)])
-    ledger.close()
-    with path.open("r+b") as damaged:
-        damaged.seek(5 * 4096)
-        damaged.write(b"\xff" * 40 * 4096)
-    with pytest.raises(LedgerError) as failure, Reader(path) as reader:
-        reader.spending(["model"])
-    assert failure.value.reason == "damaged"
-
-
 def test_released_series_are_remembered(path: Path) -> None:
     ledger = Ledger(path, BOOK)
     ledger.checkpoint([("llm_requests_total", ("a", 'odd "\n name'))])
@@ -387,157 +342,3 @@ def test_released_series_are_remembered(path: Path) -> None:
     again = Ledger(path, BOOK)
     assert again.released() == {("llm_requests_total", ("a", 'odd "\n name'))}
     again.close()
-
-
-def test_a_backup_made_while_the_writer_goes_on_is_a_whole_ledger(ledger: Ledger, path: Path, tmp_path: Path) -> None:
-    ledger.commit([call()])
-    copy = tmp_path / "copy.db"
-    with Reader(path) as reader:
-        reader.backup(copy)
-    ledger.commit([call()])
-    restored = Ledger(copy, BOOK)
-    assert requests_and_cost(restored) == (1, COST)
-    restored.close()
-
-
-def test_verify_names_a_label_set_whose_sums_disagree(ledger: Ledger, path: Path) -> None:
-    ledger.commit([call()])
-    ledger.take()
-    ledger.checkpoint()
-    with sqlite3.connect(path) as other:
-        other.execute("UPDATE totals SET cost = cost + 1")
-    other.close()
-    with Reader(path) as reader:
-        assert "totals say" in reader.verify()[0]
-
-
-class TestUsageMetrics:
-    """Token metrics count when nothing better is known."""
-
-    def ledger(self, path: Path, clock: list[int], mode: Mode = "auto") -> Ledger:
-        return Ledger(path, BOOK, usage=Usage(mode, grace=15), clock=lambda: clock[0])
-
-    def test_a_metrics_only_sender_is_priced_as_estimated_after_the_grace(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        assert ledger.commit([point(requests=2, tokens=Tokens(input=200, output=20))]).points == 1
-        assert requests_and_cost(ledger) == (0, 0)
-        clock[0] += 16 * 10**9
-        ledger.settle()
-        assert [labels.confidence for labels, _ in ledger.take()] == ["estimated"]
-        assert requests_and_cost(ledger) == (2, 2 * COST)
-        ledger.close()
-
-    def test_a_cumulative_stream_counts_by_its_differences_over_a_restart(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(at=100, requests=1, tokens=Tokens(input=100, output=10))])
-        clock[0] += 16 * 10**9
-        ledger.settle()
-        ledger.close()
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(at=200, requests=3, tokens=Tokens(input=300, output=30))])
-        ledger.commit([point(at=150, requests=2, tokens=Tokens(input=200, output=20))])
-        clock[0] += 16 * 10**9
-        ledger.settle()
-        assert requests_and_cost(ledger) == (3, 3 * COST)
-        ledger.close()
-
-    def test_a_stream_sent_in_halves_counts_its_last_value(self, path: Path) -> None:
-        """A Collector may cut an export between a whole and its parts: what is taken apart may then shrink."""
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        for at, tokens in ((1, (100, 900)), (2, (1500, 0)), (2, (0, 1400)), (3, (200, 1800)), (3, (200, 1800))):
-            ledger.commit([point(at=at, start=1, requests=at, tokens=Tokens(input=tokens[0], cache_read=tokens[1]))])
-            clock[0] += 16 * 10**9
-            ledger.settle()
-        ledger.take()
-        [total] = [total for _, total in ledger.totals()]
-        assert (total.requests, total.sums[2], total.sums[3]) == (3, 1500, 1800)
-        ledger.close()
-
-    def test_without_a_start_time_a_step_back_is_a_new_beginning(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        for at, requests in ((1, 5), (2, 2)):
-            ledger.commit([point(at=at, start=0, requests=requests, tokens=Tokens(input=100 * requests))])
-            clock[0] += 16 * 10**9
-            ledger.settle()
-        assert requests_and_cost(ledger)[0] == 7
-        ledger.close()
-
-    def test_a_delta_point_sent_twice_counts_once(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        same = point(cumulative=False, requests=1)
-        ledger.commit([same])
-        assert ledger.commit([same]).duplicates == {"resent": 1}
-        clock[0] += 16 * 10**9
-        ledger.settle()
-        assert ledger.commit([same]).duplicates == {"resent": 1}
-        assert requests_and_cost(ledger) == (1, COST)
-        ledger.close()
-
-    def test_metrics_of_a_service_that_sends_spans_are_not_billed_again(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(requests=1)])
-        ledger.commit([call(service="shop\x1fbot\x1f1")])
-        clock[0] += 16 * 10**9
-        assert ledger.settle().duplicates == {"metrics_of_spans": 1}
-        assert requests_and_cost(ledger) == (1, COST)
-        ledger.close()
-
-    def test_spans_that_come_when_the_metrics_time_is_over_are_still_in_time(self, path: Path) -> None:
-        """After a downtime both come at once."""
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(requests=1)])
-        clock[0] += 16 * 10**9
-        assert ledger.commit([call(service="shop\x1fbot\x1f1")]).duplicates == {"metrics_of_spans": 1}
-        assert requests_and_cost(ledger) == (1, COST)
-        ledger.close()
-
-    def test_after_a_restart_metrics_wait_again_for_the_spans_that_could_not_be_delivered(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(requests=1)])
-        ledger.close()
-        clock[0] += 600 * 10**9
-        ledger = self.ledger(path, clock)
-        ledger.settle()
-        clock[0] += 5 * 10**9
-        ledger.commit([call(service="shop\x1fbot\x1f1")])
-        clock[0] += 11 * 10**9
-        assert ledger.settle().duplicates == {"metrics_of_spans": 1}
-        assert requests_and_cost(ledger) == (1, COST)
-        ledger.close()
-
-    def test_what_waited_is_left_out_when_the_settings_now_say_never(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(requests=1)])
-        ledger.close()
-        ledger = self.ledger(path, clock, "never")
-        clock[0] += 60 * 10**9
-        ledger.settle()
-        assert requests_and_cost(ledger) == (0, 0)
-        ledger.close()
-
-    def test_an_absurd_point_stops_no_other_record(self, path: Path) -> None:
-        """10^15 output tokens cost more nano-dollars than the file can hold."""
-        clock = [10**18]
-        ledger = self.ledger(path, clock)
-        ledger.commit([point(requests=1, tokens=Tokens(output=10**15))])
-        clock[0] += 16 * 10**9
-        ledger.commit([call(service="another")])
-        assert [labels.confidence for labels, _ in ledger.take()] == ["priced", "unpriced"]
-        assert requests_and_cost(ledger) == (2, COST)
-        ledger.checkpoint()
-        ledger.close()
-
-    def test_never_leaves_metrics_out(self, path: Path) -> None:
-        clock = [10**18]
-        ledger = self.ledger(path, clock, "never")
-        assert ledger.commit([point(requests=1)]).points == 0
-        ledger.close()
