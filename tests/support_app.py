@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 from google.protobuf.message import Message
 
-from fleetwatch.app import Exporter
+from fleetwatch.app.exporter import Exporter
 from fleetwatch.settings import Settings
 from support_receive import in_loop
 

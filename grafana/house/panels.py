@@ -129,6 +129,8 @@ def bars(
     width: int = 0,
 ) -> Panel:
     """One horizontal bar per series, sorted as the query sorts: use `top`. link: board opened by a click on a bar."""
+    # A single bar goes without a name unless it is asked for. Colours match names, and need none to be set.
+    labels = [] if colours or len(exprs) > 1 else [f"${{__field.labels.{label}}}" for label in exprs[0].by]
     body = _Modern(
         kind="bargauge",
         title=title,
@@ -144,6 +146,7 @@ def bars(
             "noValue": no_data,
             "color": {"mode": "thresholds"},
             "links": [series_link(link, exprs[0].by)] if link else [],
+            **({"displayName": " · ".join(labels)} if labels else {}),
         },
         overrides=[_colour(name, colour) for name, colour in (colours or {}).items()],
         options={

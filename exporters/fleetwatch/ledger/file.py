@@ -46,7 +46,8 @@ def hold(path: Path) -> IO[str]:
 
 def open_checked(path: Path) -> sqlite3.Connection:
     """A checked connection with the current schema. Raises sqlite3.Error or LedgerError."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=2.0, cached_statements=64)
+    # Nobody else writes; should somebody, the loop must not stand still for long: senders come again.
+    db = sqlite3.connect(path, isolation_level=None, timeout=0.2, cached_statements=64)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the platter, not only in the page cache, before the sender is told.

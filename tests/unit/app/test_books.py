@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fleetwatch.app.books import Books
-from fleetwatch.app.exporter import price_book
+from fleetwatch.app.prices import price_book
 from fleetwatch.ledger.query import Reader
 from fleetwatch.meter.text import exposition
 from fleetwatch.settings import Settings

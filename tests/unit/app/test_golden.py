@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from fleetwatch.app.books import Books
-from fleetwatch.app.exporter import price_book
+from fleetwatch.app.prices import price_book
 from fleetwatch.catalogue import all_metrics
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.runner import Pace, load, source_names

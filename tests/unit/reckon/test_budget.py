@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwatch.reckon.budget import Pace, Period, burn_rate, judge, period_of, time_to_exhaustion
+from fleetwatch.reckon.budget import Pace, Period, judge, period_of, time_to_exhaustion
 
 HOUR, DAY, WEEK = 3600, 86400, 7 * 86400
 USD = 10**9
@@ -188,13 +188,6 @@ def test_a_slot_is_spent_evenly_over_its_length() -> None:
     assert pace.expected() == pytest.approx(USD * 40 / 15)
     assert time_to_exhaustion(USD, 0, pace) == pytest.approx(900, abs=2)
     assert time_to_exhaustion(3 * USD, 0, pace) is None
-
-
-def test_burn_rate_is_spending_by_even_pace() -> None:
-    assert burn_rate(10, 100, DAY, 10 * DAY) == 1
-    assert burn_rate(20, 1_000, HOUR, 30 * DAY) == pytest.approx(14.4)
-    assert burn_rate(0, 0, HOUR, DAY) == 0
-    assert burn_rate(1, 0, HOUR, DAY) == float("inf")
 
 
 SLOTS = st.dictionaries(st.integers(0, 8 * WEEK // HOUR), st.integers(0, 10**15), max_size=40)
