@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 
@@ -107,8 +107,8 @@ def _knobs(section: Any, prefix: str) -> Iterator[tuple[str, str, str]]:
             if hasattr(kind, "model_fields")
         ]
         if inner:
-            many = field.annotation not in inner
-            yield from _knobs(inner[0], f"{place}[]." if many else f"{place}.")
+            many = {list: "[]", dict: ".NAME"}.get(get_origin(field.annotation), "")
+            yield from _knobs(inner[0], f"{place}{many}.")
             continue
         factory = field.default_factory is not None
         default = "" if factory or field.is_required() else f"`{json.dumps(field.default, default=str)}`"

@@ -8,10 +8,8 @@ with NotificationSink() as sink, running_alertmanager(programs()[0], tmp_path, s
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import threading
 import time
 import urllib.request
@@ -25,10 +23,11 @@ from typing import Any, Literal, NamedTuple, Self
 import pytest
 import yaml
 
+from fleetwatch.places import PROJECT
 from support import free_port, wait_for
-from support_stack import running
+from support_stack import releases, running
 
-CONFIG = Path(__file__).parent.parent / "alertmanager"
+CONFIG = PROJECT / "alertmanager"
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 Service = Literal["slack", "pagerduty", "deadman"]
@@ -242,19 +241,12 @@ class Program(NamedTuple):
 
 def programs() -> list[Program]:
     """Every Alertmanager here, one per version: FLEETWATCH_TOOLS, PATH, unpacked Debian packages."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleetwatch" / "debian" / "usr" / "bin"
-    folders = [str(Path(os.environ["FLEETWATCH_TOOLS"]) / "bin")] if os.environ.get("FLEETWATCH_TOOLS") else []
-    folders += [*os.environ.get("PATH", os.defpath).split(os.pathsep), str(cache)]
-    found: dict[str, Program] = {}
-    for folder in folders:
-        server = shutil.which("alertmanager", path=folder) or shutil.which("prometheus-alertmanager", path=folder)
-        amtool = shutil.which("amtool", path=folder)
-        if server and amtool:
-            text = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)
-            version = re.search(r"version (\S+)", text.stdout + text.stderr)
-            if version:
-                found.setdefault(version[1], Program(version[1], server, amtool))
-    return list(found.values())
+    found = releases("alertmanager", "prometheus-alertmanager")
+    return [
+        Program(version, str(path), str(path.with_name("amtool")))
+        for version, path in found
+        if path.with_name("amtool").exists()
+    ]
 
 
 def newest() -> Program:

@@ -15,13 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 import support_promql
+from fleetwatch.places import PROJECT
 
 Alert = dict[str, Any]
 
-ROOT = Path(__file__).parent.parent
-RULES = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
-ALERTS = sorted((ROOT / "prometheus" / "alerts").glob("*.yml"))
-TESTS = sorted((ROOT / "tests" / "alerts").glob("*.test.yml"))
+RULES = sorted((PROJECT / "prometheus" / "rules").glob("*.yml"))
+ALERTS = sorted((PROJECT / "prometheus" / "alerts").glob("*.yml"))
+TESTS = sorted((PROJECT / "tests" / "alerts").glob("*.test.yml"))
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 ALWAYS_FIRING = frozenset({"Watchdog"})
 """Alerts whose condition has no beginning and no end: nothing to hold, to keep or to keep quiet about."""
@@ -47,9 +47,9 @@ class House(NamedTuple):
 
 def the_house() -> House:
     """What the repository holds."""
-    boards = {file.stem: _variables(file) for file in (ROOT / "grafana" / "generated").glob("*.json")}
+    boards = {file.stem: _variables(file) for file in (PROJECT / "grafana" / "generated").glob("*.json")}
     parsed = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in TESTS]
-    return House(ROOT / "prometheus" / "runbooks", support_promql.known_series(RULES), boards, parsed)
+    return House(PROJECT / "prometheus" / "runbooks", support_promql.known_series(RULES), boards, parsed)
 
 
 def _variables(board: Path) -> frozenset[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from grafana.house import units
 
 from support_promql import Series, check
-from support_stack import REPO
+from fleetwatch.places import PROJECT
 
 FOLDER = REPO / "grafana"
 GENERATED = FOLDER / "generated"

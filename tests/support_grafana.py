@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fleetwatch.places import PROJECT
 from support import free_port, wait_for
-from support_stack import REPO, running
+from support_stack import running
 
-PROVISIONING = REPO / "grafana" / "provisioning"
+PROVISIONING = PROJECT / "grafana" / "provisioning"
 ADMIN = {"Authorization": "Basic " + base64.b64encode(b"admin:admin").decode()}
 """Grafana's first login, as it stands in a new data folder."""
 
-GENERATED = REPO / "grafana" / "generated"
+GENERATED = PROJECT / "grafana" / "generated"
 
 
 def grafana_home() -> Path:

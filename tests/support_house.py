@@ -1,4 +1,4 @@
-"""The real exporter as a process of its own, with its own data, on loopback; and a real Collector in front of it.
+"""The real exporter as a process of its own, with its own data, on loopback; and the replay that sends to it.
 
 with House(tmp_path, {"budgets": [...]}) as house:
     ...
@@ -14,8 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetwatch.ledger.query import Reader, Spending
 from support import free_port, wait_for
-from support_stack import REPO, get, program, running
+from support_stack import get
 
 Series = frozenset[tuple[str, str]]
 """Labels of a series, in no order."""
@@ -161,27 +160,6 @@ def fleetwatch(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a verb to its end."""
     command = [sys.executable, "-m", "fleetwatch", *arguments]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
-
-
-@contextmanager
-def collector(
-    folder: Path, target: str, config: Path = REPO / "otel-collector" / "gateway.yaml", **env: str
-) -> Iterator[str]:
-    """A real Collector that sends to `target` (HOST:PORT), gateway.yaml unless told otherwise; its own HOST:PORT."""
-    listen, health = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    variables = {
-        "FLEETWATCH_COLLECTOR_HTTP": listen,
-        "FLEETWATCH_COLLECTOR_GRPC": f"127.0.0.1:{free_port()}",
-        "FLEETWATCH_COLLECTOR_HEALTH": health,
-        "FLEETWATCH_COLLECTOR_METRICS_PORT": str(free_port()),
-        "FLEETWATCH_COLLECTOR_QUEUE": str(folder / "queue"),
-        "FLEETWATCH_COLLECTOR_TARGET": f"http://{target}",
-        **env,
-    }
-    command = [program("otelcol-contrib"), "--config", str(config)]
-    with running(command, folder / "collector.log", variables):
-        wait_for(lambda: get(f"http://{health}")[0] == 200, 30, f"the Collector; {folder / 'collector.log'}")
-        yield listen
 
 
 class Replay:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,22 +14,16 @@ import pytest
 import yaml
 
 from support import free_port, wait_for
-from support_stack import get, running
+from support_stack import get, releases, running
 
 Series = frozenset[tuple[str, str]]
 
 
 def prometheus_program(generation: str) -> str:
     """A Prometheus whose version begins with `generation`; skips the test by name when there is none."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleetwatch" / "debian" / "usr" / "bin"
-    folders = [str(Path(os.environ["FLEETWATCH_TOOLS"]) / "bin")] if os.environ.get("FLEETWATCH_TOOLS") else []
-    for folder in [*folders, *os.environ.get("PATH", os.defpath).split(os.pathsep), str(cache)]:
-        found = shutil.which("prometheus", path=folder)
-        if found:
-            text = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
-            version = re.search(r"version (\S+)", text.stdout + text.stderr)
-            if version and version[1].startswith(generation):
-                return found
+    for version, path in releases("prometheus"):
+        if version.startswith(generation):
+            return str(path)
     pytest.skip(f"Prometheus {generation} is not on this machine")
 
 

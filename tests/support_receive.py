@@ -196,11 +196,6 @@ class ReceiverProcess:
         assert found
         return int(found[1]) >> 10
 
-    def cpu_s(self) -> float:
-        """Processor time since the start, seconds, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def __enter__(self) -> Self:
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -18,7 +19,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-REPO = Path(__file__).resolve().parents[1]
+from fleetwatch.places import PROJECT
+from fleetwatch.stack.programs import locate
+
+REPO = PROJECT
 OtlpRequest = ExportTraceServiceRequest | ExportMetricsServiceRequest | ExportLogsServiceRequest
 MESSAGES: dict[str, type[OtlpRequest]] = {
     "/v1/traces": ExportTraceServiceRequest,
@@ -29,12 +33,30 @@ MESSAGES: dict[str, type[OtlpRequest]] = {
 
 def program(name: str) -> str:
     """Path of a real program in FLEETWATCH_TOOLS or on PATH; skips the test by name without it."""
-    tools = os.environ.get("FLEETWATCH_TOOLS", "")
-    path = shutil.which(name, path=f"{tools}/bin") if tools else None
-    path = path or shutil.which(name)
+    path = locate(name, os.environ)
     if path is None:
         pytest.skip(f"{name} is not on this machine")
     return path
+
+
+def releases(*names: str) -> Iterator[tuple[str, Path]]:
+    """(version, path) of every release here of a program with one of these names, the first found of each version.
+
+    Looks in FLEETWATCH_TOOLS, on PATH and among the Debian packages that scripts/test unpacked.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleetwatch" / "debian" / "usr" / "bin"
+    tools = os.environ.get("FLEETWATCH_TOOLS")
+    folders = [f"{tools}/bin"] if tools else []
+    seen = set()
+    for folder in [*folders, *os.environ.get("PATH", os.defpath).split(os.pathsep), str(cache)]:
+        path = next(filter(None, (shutil.which(name, path=folder) for name in names)), None)
+        if path is None:
+            continue
+        printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+        version = re.search(r"version (\S+)", printed.stdout + printed.stderr)
+        if version and version[1] not in seen:
+            seen.add(version[1])
+            yield version[1], Path(path)
 
 
 def get(url: str, timeout: float = 2.0) -> tuple[int, str]:

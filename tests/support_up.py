@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleetwatch.places import PROJECT
-
 ANY_PORT = "127.0.0.1:0"
 
 
@@ -70,6 +68,3 @@ class Up:
             yield done.stdout
         finally:
             self.run("down")
-
-
-__all__ = ["ANY_PORT", "PROJECT", "Up"]

@@ -106,7 +106,12 @@ class Receive(_Section):
     tls_key_file: Path | None = Field(None, description="PEM private key.")
     max_body_bytes: int = Field(8 << 20, gt=0, description="Largest request body as sent.")
     max_decompressed_bytes: int = Field(20 << 20, gt=0, description="Largest request body after decompression.")
-    max_connections: int = Field(2000, gt=0, description="Connections open at once; more are turned away with 503.")
+    max_connections: int = Field(
+        2000,
+        gt=0,
+        description="Connections open at once, each transport for itself. Past it the longest idle one over HTTP is "
+        "closed; where none is idle, and over gRPC, new ones are turned away.",
+    )
     timeout: Seconds = Field(10.0, description="Time that a sender has to deliver a request.")
     usage_metrics: Literal["auto", "always", "never"] = Field(
         "auto", description="Count token-usage metrics: auto leaves out services whose calls also come as spans."
@@ -187,7 +192,10 @@ class Export(_Section):
 class Links(_Section):
     """Addresses in alerts and messages, as the people who read them reach them."""
 
-    exporter: str = Field("http://127.0.0.1:9464", description="Runbooks.")
+    exporter: str = Field(
+        "http://127.0.0.1:9464",
+        description="Runbooks. With `up` it follows web.listen unless it is set; the others likewise.",
+    )
     grafana: str = Field("http://127.0.0.1:3000", description="Boards.")
     prometheus: str = Field("http://127.0.0.1:9090", description="Expressions behind an alert.")
     alertmanager: str = Field("http://127.0.0.1:9093", description="Silences.")

@@ -32,9 +32,9 @@ budgets = Scope(llm.BUDGET)
 
 NO_CALLS = "No LLM calls"
 NO_BUDGETS = "No budgets set"
-EXTRAPOLATED = (
-    "Prometheus extrapolates to the edges of the time range, by at most one scrape; "
-    "`fleetwatch cost` has the exact bill."
+BETWEEN_SCRAPES = (
+    "It is what was added between the first and the last scrape in the range; "
+    "`fleetwatch cost` has the bill to the call."
 )
 FILLED = Limits(warn=0.8, bad=1)
 EXPECTED = Limits(warn=1, bad=1.05)  # 5 % are within the forecast's own error
@@ -50,7 +50,7 @@ spent = stat(
     "Spent",
     calls.increase(llm.COST),
     unit=units.USD,
-    help=f"Cost of all calls in the time range, without those that have no price. {EXTRAPOLATED}",
+    help=f"Cost of all calls in the time range, without those that have no price. {BETWEEN_SCRAPES}",
     no_data=NO_CALLS,
 )
 counted = stat(

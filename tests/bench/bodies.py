@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import time
-from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-import fleetwatch.demo
+from fleetwatch.demo.trace import BUNDLED
 
-TRACE = Path(fleetwatch.demo.__file__).parent / "azure-llm-inference-2023-code.csv"
 MODELS = (
     ("openai", "gpt-4o-2024-08-06"),
     ("openai", "gpt-4o-mini-2024-07-18"),
@@ -28,7 +26,7 @@ class Bodies:
     """Makes bodies of `spans` spans with 13 attributes each; no two spans ever share an id."""
 
     def __init__(self, spans: int) -> None:
-        with TRACE.open(encoding="utf-8") as file:
+        with BUNDLED.open(encoding="utf-8") as file:
             rows = [row for _, row in zip(range(spans), csv.DictReader(file), strict=False)]
         self.spans = spans
         self._template = bytearray(_request(rows).SerializeToString())

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from support_alerts import ALWAYS_FIRING, ROOT, Alert, House, complaints, the_alerts, the_house
+from fleetwatch.places import PROJECT
+from support_alerts import ALWAYS_FIRING, Alert, House, complaints, the_alerts, the_house
 
 # One that has everything: labels in its texts, a query in a template, a variable in its link.
 MODEL_ALERT = "LlmBudgetBurnsFast"
@@ -34,7 +35,7 @@ def test_an_alert_is_complete(alert: Alert) -> None:
 
 def test_every_runbook_has_its_alert() -> None:
     names = {alert["alert"] for alert in the_alerts()}
-    assert {file.stem for file in (ROOT / "prometheus" / "runbooks").glob("*.md")} == names
+    assert {file.stem for file in (PROJECT / "prometheus" / "runbooks").glob("*.md")} == names
 
 
 def test_rules_that_share_a_name_differ_in_a_fixed_label() -> None:
@@ -50,20 +51,20 @@ def test_only_the_watchdog_may_fire_for_ever() -> None:
 def test_no_alert_holds_a_threshold_of_its_own() -> None:
     """Numbers stand in the first group of the rule file, where a user changes them."""
     for domain in ("llm", "exporter"):
-        groups = yaml.safe_load((ROOT / "prometheus" / "rules" / f"{domain}.yml").read_text())["groups"]
+        groups = yaml.safe_load((PROJECT / "prometheus" / "rules" / f"{domain}.yml").read_text())["groups"]
         assert groups[0]["name"] == f"{domain}_thresholds"
         recorded = {rule["record"] for rule in groups[0]["rules"]}
-        used = (ROOT / "prometheus" / "alerts" / f"{domain}.yml").read_text()
-        used += (ROOT / "prometheus" / "rules" / f"{domain}.yml").read_text()
+        used = (PROJECT / "prometheus" / "alerts" / f"{domain}.yml").read_text()
+        used += (PROJECT / "prometheus" / "rules" / f"{domain}.yml").read_text()
         for name in recorded:
             assert name.startswith(f"{domain}:threshold:")
             assert f"scalar({name})" in used, f"{name} changes nothing"
 
 
 def test_the_warned_of_sample_limit_is_the_configured_one() -> None:
-    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    config = yaml.safe_load((PROJECT / "prometheus" / "prometheus.yml").read_text())
     [job] = [job for job in config["scrape_configs"] if job["job_name"] == "fleetwatch"]
-    groups = yaml.safe_load((ROOT / "prometheus" / "rules" / "exporter.yml").read_text())["groups"]
+    groups = yaml.safe_load((PROJECT / "prometheus" / "rules" / "exporter.yml").read_text())["groups"]
     [limit] = [rule["expr"] for rule in groups[0]["rules"] if rule["record"] == "exporter:threshold:scrape_samples"]
     assert limit == f"vector({job['sample_limit']})"
 
@@ -72,7 +73,7 @@ LIMITS = ("sample_limit", "label_limit", "label_name_length_limit", "label_value
 
 
 def test_every_job_has_every_scrape_limit() -> None:
-    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    config = yaml.safe_load((PROJECT / "prometheus" / "prometheus.yml").read_text())
     for job in config["scrape_configs"]:
         missing = [key for key in (*LIMITS, "body_size_limit") if not job.get(key)]
         assert not missing, f"job {job['job_name']} has no {', '.join(missing)}"

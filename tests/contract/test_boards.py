@@ -14,6 +14,7 @@ import pytest
 from grafana.house import build
 
 from fleetwatch.catalogue import all_metrics
+from fleetwatch.places import PROJECT
 from support_boards import (
     FOLDER,
     RULES,
@@ -36,16 +37,15 @@ from support_boards import (
     windows,
 )
 from support_promql import Series, known_series, rules_of
-from support_stack import REPO
 
 
 @pytest.fixture(scope="module")
 def series() -> Series:
-    return known_series(sorted((REPO / "prometheus" / "rules").glob("*.yml")))
+    return known_series(sorted((PROJECT / "prometheus" / "rules").glob("*.yml")))
 
 
 def test_the_generated_files_are_fresh() -> None:
-    stale = [str(path.relative_to(REPO)) for path in build.stale(FOLDER)]
+    stale = [str(path.relative_to(PROJECT)) for path in build.stale(FOLDER)]
     assert not stale, f"{', '.join(stale)}: out of date; run: fleetwatch boards build"
 
 
@@ -73,7 +73,7 @@ def test_each_board_has_the_stem_of_a_domain() -> None:
 
 def linked_boards() -> dict[str, str]:
     """Alert -> the address of its board."""
-    files = sorted((REPO / "prometheus" / "alerts").glob("*.yml"))
+    files = sorted((PROJECT / "prometheus" / "alerts").glob("*.yml"))
     return {rule["alert"]: rule["annotations"]["dashboard_url"] for file in files for rule in rules_of(file)}
 
 

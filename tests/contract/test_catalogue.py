@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from fleetwatch.catalogue import all_metrics
 from fleetwatch.catalogue.metric import Metric, counter, gauge, histogram, label
+from fleetwatch.places import PROJECT
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "exporters" / "fleetwatch"
+PACKAGE = PROJECT / "exporters" / "fleetwatch"
 METRICS = [metric for _, metric in all_metrics()]
 
 # The names that users and scripts rely on; renaming one breaks their boards.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from fleetwatch.cli import verbs
 from fleetwatch.collect import source_names
+from fleetwatch.places import PROJECT
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXPORTERS = (ROOT / "exporters" / "README.md").read_text(encoding="utf-8")
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+EXPORTERS = (PROJECT / "exporters" / "README.md").read_text(encoding="utf-8")
 
 
 def unmentioned(names: list[str], text: str) -> list[str]:
@@ -51,9 +49,11 @@ def test_links_between_files_lead_somewhere() -> None:
     import re
 
     broken = []
-    for page in ROOT.rglob("*.md"):
+    for page in PROJECT.rglob("*.md"):
         if ".venv" in page.parts:
             continue
         targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
-        broken += [f"{page.relative_to(ROOT)}: {target}" for target in targets if not (page.parent / target).exists()]
+        broken += [
+            f"{page.relative_to(PROJECT)}: {target}" for target in targets if not (page.parent / target).exists()
+        ]
     assert broken == []

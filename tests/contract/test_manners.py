@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fleetwatch.places import PROJECT
 from fleetwatch.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Spelled in parts, so that this file passes its own check.
 REGISTRIES = re.compile(
@@ -26,13 +25,15 @@ def files() -> list[Path]:
     """Files that git knows or would add, without binary ones."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
     return [
-        ROOT / name for name in listed if (ROOT / name).is_file() and (ROOT / name).suffix not in {".png", ".db", ".gz"}
+        PROJECT / name
+        for name in listed
+        if (PROJECT / name).is_file() and (PROJECT / name).suffix not in {".png", ".db", ".gz"}
     ]
 
 
@@ -48,7 +49,8 @@ def complaints(text: str) -> list[str]:
 
 def test_no_file_names_a_registry_or_somebody_s_machine() -> None:
     found = {
-        str(path.relative_to(ROOT)): complaints(path.read_text(encoding="utf-8", errors="replace")) for path in files()
+        str(path.relative_to(PROJECT)): complaints(path.read_text(encoding="utf-8", errors="replace"))
+        for path in files()
     }
     assert {name: problems for name, problems in found.items() if problems} == {}
 
@@ -73,12 +75,12 @@ def test_nothing_listens_beyond_loopback_by_default() -> None:
 
 
 def test_no_image_has_a_floating_tag() -> None:
-    assert FLOATING_TAG.findall((ROOT / "docker-compose.yml").read_text(encoding="utf-8")) == []
+    assert FLOATING_TAG.findall((PROJECT / "docker-compose.yml").read_text(encoding="utf-8")) == []
 
 
 def test_the_locks_pin_every_package_by_hash_and_name_no_index() -> None:
     for name in ("requirements.lock", "requirements-test.lock"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+        text = (PROJECT / name).read_text(encoding="utf-8")
         entries = re.split(r"\n(?=\S)", text.strip())
         assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
         assert "http://" not in text

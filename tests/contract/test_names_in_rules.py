@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support_alerts import ALERTS, ROOT, RULES, queries_of, the_alerts
+from fleetwatch.places import PROJECT
+from support_alerts import ALERTS, RULES, queries_of, the_alerts
 from support_foreign_metrics import FOREIGN
 from support_promql import Series, check, known_series, names_in, rules_of
 
@@ -78,7 +79,7 @@ def names_in_text(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "prometheus" / "runbooks").glob("*.md")), ids=lambda file: str(file.stem)
+    "file", sorted((PROJECT / "prometheus" / "runbooks").glob("*.md")), ids=lambda file: str(file.stem)
 )
 def test_a_runbook_asks_only_for_names_that_exist(file: Path) -> None:
     assert names_in_text(file.read_text(encoding="utf-8")) - set(series()) == set()

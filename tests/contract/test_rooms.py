@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "exporters" / "fleetwatch"
+from fleetwatch.places import PROJECT
+
+PACKAGE = PROJECT / "exporters" / "fleetwatch"
 
 ANY = frozenset({"*"})
 MAY_IMPORT = {
@@ -104,15 +105,17 @@ def test_domains_have_the_same_stem_in_every_room() -> None:
     """A rule file or alert test belongs to a domain of the catalogue; its board may show several questions."""
     domains = {path.stem for path in (PACKAGE / "catalogue").glob("*.py")}
     for folder in ("prometheus/rules", "prometheus/alerts"):
-        assert {path.stem for path in (ROOT / folder).glob("*.yml")} <= domains
-    tests = {path.name.split(".")[0] for path in (ROOT / "tests" / "alerts").glob("*.test.yml")}
-    assert {stem.split("_")[0] for stem in tests} == {path.stem for path in (ROOT / "prometheus/alerts").glob("*.yml")}
+        assert {path.stem for path in (PROJECT / folder).glob("*.yml")} <= domains
+    tests = {path.name.split(".")[0] for path in (PROJECT / "tests" / "alerts").glob("*.test.yml")}
+    assert {stem.split("_")[0] for stem in tests} == {
+        path.stem for path in (PROJECT / "prometheus/alerts").glob("*.yml")
+    }
 
 
 def test_only_the_house_imports_grafanalib() -> None:
     importers = [
-        path.relative_to(ROOT)
-        for path in ROOT.rglob("*.py")
+        path.relative_to(PROJECT)
+        for path in PROJECT.rglob("*.py")
         if ".venv" not in path.parts and "grafanalib" in _foreign(path) and "tests" not in path.parts
     ]
     assert {path.parts[:2] for path in importers} == {("grafana", "house")}

@@ -13,7 +13,8 @@ import yaml
 
 from fleetwatch.catalogue import all_metrics, llm
 from support import free_port, wait_for
-from support_house import House, collector
+from support_collector import Gateway
+from support_house import House
 from support_otlp import span, traces_of
 from support_prometheus import Prometheus, Series, prometheus_program, running_prometheus
 from support_sdk import chat, send
@@ -51,8 +52,9 @@ def translating_collector(folder: Path) -> Iterator[tuple[str, str]]:
     }
     file = folder / "translate.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    with collector(folder, "unused", file) as endpoint:
-        yield endpoint, page
+    collector = Gateway(folder, "unused", file)
+    with collector.up():
+        yield collector.http, page
 
 
 @contextmanager

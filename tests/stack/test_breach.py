@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
+from fleetwatch.places import PROJECT
 from support import wait_for
 from support_alertmanager import NotificationSink, newest, running_alertmanager
 from support_disk import small_disk
 from support_house import House
 from support_prometheus import prometheus_program, running_prometheus
 from support_sdk import chat, post_calls, send
-from support_stack import REPO
 
 pytestmark = pytest.mark.stack
 
@@ -31,7 +31,7 @@ def hurried_rules(folder: Path, alert: str) -> list[Path]:
     folder.mkdir()
     copies = []
     changed = 0
-    for file in sorted((REPO / "prometheus").glob("[ar]*s/*.yml")):
+    for file in sorted((PROJECT / "prometheus").glob("[ar]*s/*.yml")):
         data: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for group in data["groups"]:
             for rule in group["rules"]:

@@ -6,8 +6,7 @@ import ast
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, NumberDataPoint
 
+from fleetwatch.places import PROJECT
 from support import free_port, wait_for
-from support_stack import REPO, OtlpSink, get, otlp_sink, post, program, running
+from support_collector import GATEWAY, Gateway
+from support_stack import OtlpSink, get, otlp_sink, program
 
 pytestmark = pytest.mark.stack
 
-GATEWAY = REPO / "otel-collector" / "gateway.yaml"
 CANARY = "canary-7f3a prompt of jane.doe@example.com"
 
 
@@ -33,34 +33,6 @@ def text(key: str, value: str = CANARY) -> KeyValue:
 
 def number(key: str, value: int) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(int_value=value))
-
-
-class Gateway:
-    """Addresses of one Collector; start it with `up`, as often as wanted."""
-
-    def __init__(self, folder: Path, sink_port: int) -> None:
-        self.folder = folder
-        self.http = f"127.0.0.1:{free_port()}"
-        self.health = f"127.0.0.1:{free_port()}"
-        self.metrics_port = free_port()
-        self.env: Mapping[str, str] = {
-            "FLEETWATCH_COLLECTOR_HTTP": self.http,
-            "FLEETWATCH_COLLECTOR_GRPC": f"127.0.0.1:{free_port()}",
-            "FLEETWATCH_COLLECTOR_HEALTH": self.health,
-            "FLEETWATCH_COLLECTOR_METRICS_PORT": str(self.metrics_port),
-            "FLEETWATCH_COLLECTOR_QUEUE": str(folder / "queue"),
-            "FLEETWATCH_COLLECTOR_TARGET": f"http://127.0.0.1:{sink_port}",
-        }
-
-    @contextmanager
-    def up(self) -> Iterator[subprocess.Popen[bytes]]:
-        command = [program("otelcol-contrib"), "--config", str(GATEWAY)]
-        with running(command, self.folder / "collector.log", self.env) as process:
-            wait_for(lambda: get(f"http://{self.health}")[0] == 200, 30, "the Collector's health check")
-            yield process
-
-    def send(self, signal: str, message: bytes) -> int:
-        return post(f"http://{self.http}/v1/{signal}", message)
 
 
 @pytest.fixture
@@ -143,7 +115,7 @@ def logs_with_canaries() -> ExportLogsServiceRequest:
 
 def test_no_prompt_and_no_personal_data_passes(tmp_path: Path, sink: OtlpSink) -> None:
     """A canary in every place where senders put texts; none arrives, in any signal."""
-    gateway = Gateway(tmp_path, sink.port)
+    gateway = Gateway(tmp_path, f"127.0.0.1:{sink.port}")
     with gateway.up():
         assert gateway.send("traces", trace_with_canaries().SerializeToString()) == 200
         assert gateway.send("metrics", metrics_with_canaries().SerializeToString()) == 200
@@ -155,7 +127,7 @@ def test_no_prompt_and_no_personal_data_passes(tmp_path: Path, sink: OtlpSink) -
 
 
 def test_what_the_bill_needs_passes(tmp_path: Path, sink: OtlpSink) -> None:
-    gateway = Gateway(tmp_path, sink.port)
+    gateway = Gateway(tmp_path, f"127.0.0.1:{sink.port}")
     with gateway.up():
         gateway.send("traces", trace_with_canaries().SerializeToString())
         wait_for(lambda: sink.spans, 10, "the span")
@@ -180,7 +152,7 @@ def test_what_the_bill_needs_passes(tmp_path: Path, sink: OtlpSink) -> None:
 
 def test_streams_that_differ_only_in_a_dropped_attribute_stay_apart(tmp_path: Path, sink: OtlpSink) -> None:
     """5 tokens of one user and 700 of another must not become one counter that jumps between 5 and 700."""
-    gateway = Gateway(tmp_path, sink.port)
+    gateway = Gateway(tmp_path, f"127.0.0.1:{sink.port}")
     with gateway.up():
         gateway.send("metrics", metrics_with_canaries().SerializeToString())
         wait_for(lambda: sink.requests, 10, "the metric")
@@ -202,7 +174,7 @@ def test_every_attribute_that_a_dialect_reads_is_allowed() -> None:
     metrics_and_events = re.compile(r"gen_ai\.client\..*|gen_ai\.(content\.)?(first_token|completion\.chunk)")
     read = {
         node.value
-        for file in (REPO / "exporters" / "fleetwatch" / "dialects").glob("*.py")
+        for file in (PROJECT / "exporters" / "fleetwatch" / "dialects").glob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and words.fullmatch(node.value)
     }
@@ -215,7 +187,7 @@ def test_no_acknowledged_span_is_lost_when_the_collector_dies_while_the_exporter
     tmp_path: Path, ending: str
 ) -> None:
     port = free_port()
-    gateway = Gateway(tmp_path, port)
+    gateway = Gateway(tmp_path, f"127.0.0.1:{port}")
     acknowledged: set[str] = set()
     with gateway.up() as process:
         for _ in range(100):
@@ -236,7 +208,7 @@ def test_no_acknowledged_span_is_lost_when_the_collector_dies_while_the_exporter
 
 
 def test_the_collector_shows_its_own_metrics(tmp_path: Path, sink: OtlpSink) -> None:
-    gateway = Gateway(tmp_path, sink.port)
+    gateway = Gateway(tmp_path, f"127.0.0.1:{sink.port}")
     with gateway.up():
         status, page = get(f"http://127.0.0.1:{gateway.metrics_port}/metrics")
     assert status == 200

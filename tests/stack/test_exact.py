@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from support import wait_for
-from support_house import House, Replay, Series, collector, kill_often, nano
+from support_collector import Gateway
+from support_house import House, Replay, Series, kill_often, nano
 from support_prometheus import Prometheus, prometheus_program, running_prometheus
 from support_sdk import Attributes, send
 
@@ -37,8 +38,9 @@ def test_kills_while_calls_arrive_change_no_figure(tmp_path: Path, house: House,
     program = prometheus_program("3")
     with running_prometheus(program, tmp_path / "prometheus", {"fleetwatch": house.web}) as prometheus:
         if way == "through the Collector":
-            with collector(tmp_path, house.http) as endpoint:
-                truth = _replay_and_kill(house, endpoint, tmp_path / "replay", kills)
+            gateway = Gateway(tmp_path, house.http)
+            with gateway.up():
+                truth = _replay_and_kill(house, gateway.http, tmp_path / "replay", kills)
         else:
             truth = _replay_and_kill(house, house.http, tmp_path / "replay", kills)
         _check_ledger(house, truth)

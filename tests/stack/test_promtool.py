@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
+from fleetwatch.places import PROJECT
 from support import free_port, wait_for
 from support_alertmanager import Program, programs
-from support_alerts import ALERTS, ROOT, RULES, TESTS
+from support_alerts import ALERTS, RULES, TESTS
 from support_foreign_metrics import FOREIGN
 from support_prometheus import Prometheus, prometheus_program, running_prometheus
 from support_stack import get, running
 
 pytestmark = pytest.mark.stack
 
-PROMETHEUS = ROOT / "prometheus"
+PROMETHEUS = PROJECT / "prometheus"
 
 
 @pytest.fixture(params=["2.42", "3."])
@@ -30,7 +31,7 @@ def generation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def promtool(generation: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def promtool(generation: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     """Runs the promtool that lies beside its Prometheus."""
     command = [str(Path(prometheus_program(generation)).with_name("promtool")), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, check=False)

@@ -161,6 +161,10 @@ def test_a_killed_up_leaves_nothing_that_the_next_one_trips_over(fresh: Up) -> N
         assert {row["state"] for row in fresh.status().values()} == {"ready"}
 
 
+def test_nobody_else_may_look_into_the_data(stack: Up) -> None:
+    assert stack.data.stat().st_mode & 0o777 == 0o700
+
+
 def test_grafana_has_a_password_of_its_own(tmp_path: Path) -> None:
     up = Up(tmp_path / "data")
     with up.detached():

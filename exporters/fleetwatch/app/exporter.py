@@ -18,12 +18,12 @@ from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
 from fleetwatch.app.books import Books
+from fleetwatch.app.prices import price_book
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Pace, Runner, Source, load, source_names
 from fleetwatch.meter.otlp import Pusher, metrics_data
 from fleetwatch.meter.text import render
 from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
-from fleetwatch.reckon.price import Override, PriceBook
 from fleetwatch.settings import Settings, SettingsError
 from fleetwatch.stack import ports
 
@@ -160,15 +160,6 @@ class Exporter:
             self._export_headers,
         )
         self._pusher.start()
-
-
-def price_book(settings: Settings) -> PriceBook:
-    """List prices with the settings' contract prices. Raises SettingsError."""
-    overrides = [Override(**item.model_dump()) for item in settings.prices.overrides]
-    try:
-        return PriceBook(overrides, settings.prices.models)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
 
 
 def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:

@@ -28,7 +28,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fleetwatch")
 def verbs() -> None:
-    """What agents, models, pipelines and machines cost, how well they work, and who must act now."""
+    """What every agent and model costs, how well it works, and who must act now."""
 
 
 def main() -> None:

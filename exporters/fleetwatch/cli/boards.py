@@ -14,14 +14,13 @@ from typing import Any
 
 import click
 
-from fleetwatch import settings
+from fleetwatch import places, settings
 from fleetwatch.cli._options import config_option
+from fleetwatch.stack.render import DEFAULTS
 
 FOLDER_UID = "fleetwatch"
-RUNBOOKS = "http://127.0.0.1:9464"
+EXPORTER = f"http://{DEFAULTS.exporter}"
 """Where the generated boards say that the exporter serves runbooks; `push` puts links.exporter there."""
-
-CHECKOUT = Path(__file__).resolve().parents[3]
 
 folder_option = click.option(
     "--folder",
@@ -73,14 +72,14 @@ def push(url: str, token_file: Path | None, folder: Path | None, config: Path | 
     links = settings.load(config).links
     _call(url, "/api/folders", {"uid": FOLDER_UID, "title": "Fleetwatch"}, token, fine=(409, 412))
     for file in files:
-        text = file.read_text(encoding="utf-8").replace(RUNBOOKS, links.exporter)
+        text = file.read_text(encoding="utf-8").replace(EXPORTER, links.exporter)
         body = {"dashboard": json.loads(text), "folderUid": FOLDER_UID, "overwrite": True, "message": "fleetwatch"}
         answer = _call(url, "/api/dashboards/db", body, token)
         click.echo(f"{url.rstrip('/')}{answer.get('url', '')}")
 
 
 def _found(folder: Path | None) -> Path:
-    candidates = [folder] if folder else [Path("grafana"), CHECKOUT / "grafana"]
+    candidates = [folder] if folder else [Path("grafana"), places.PROJECT / "grafana"]
     for candidate in candidates:
         if (candidate / "boards").is_dir():
             return candidate

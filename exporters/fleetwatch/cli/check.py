@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import yaml
 from fleetwatch import catalogue, places
 from fleetwatch.cli._options import config_option
 from fleetwatch.settings import Settings, load
+from fleetwatch.stack import programs
 
 
 class Finding(NamedTuple):
@@ -60,7 +60,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _prices(settings: Settings) -> Finding:
-    from fleetwatch.app.exporter import price_book  # noqa: PLC0415 - the price table is slow to load
+    from fleetwatch.app.prices import price_book  # noqa: PLC0415 - the price table is slow to load
 
     book = price_book(settings)
     return Finding(f"prices: {book.source} {book.version}, {len(settings.prices.overrides)} contract prices")
@@ -86,8 +86,7 @@ def _runbooks(folder: Path) -> Finding:
 
 def _with(program: str, what: str, *arguments: str) -> Finding:
     """Let the program judge its own file."""
-    tools = os.environ.get("FLEETWATCH_TOOLS")
-    path = shutil.which(program, path=os.pathsep.join(filter(None, [tools and f"{tools}/bin", os.environ.get("PATH")])))
+    path = programs.locate(program, os.environ)
     if path is None:
         return Finding(what, skipped=f"{program} is not on PATH or in FLEETWATCH_TOOLS")
     done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
+from fleetwatch.app.prices import price_book
 from fleetwatch.cli._options import config_option, format_option, printable, show
 from fleetwatch.reckon.explain import Explanation, Line, explain
-from fleetwatch.reckon.price import UNPRICED, Names, Override, PriceBook
+from fleetwatch.reckon.price import UNPRICED, Names, PriceBook
 from fleetwatch.records.llm import Tokens
-from fleetwatch.settings import SettingsError, load
+from fleetwatch.settings import load
 
 COLUMNS = ("kind", "usd_per_million", "same_as", "tokens", "usd")
 HELP = {
@@ -60,7 +61,7 @@ def command(
     The kinds of tokens do not overlap: a call with 2,006 input tokens of which 1,920 came from the cache is
     --input 86 --cache-read 1920. Ends with status 1 when there is no price.
     """
-    book = _book(config)
+    book = price_book(load(config))
     time = (at or datetime.datetime.now(datetime.UTC)).replace(tzinfo=datetime.UTC)
     counted = Tokens(**tokens)
     counted = counted._replace(cache_write=max(counted.cache_write, counted.cache_write_long))
@@ -76,15 +77,6 @@ def command(
         click.echo(printable(f"{provider} {model}: no price in {table}{near}".lstrip()), err=True)
     if found.confidence == UNPRICED:
         sys.exit(1)
-
-
-def _book(config: Path | None) -> PriceBook:
-    """Raises SettingsError for settings that are wrong or contract prices that cannot be meant."""
-    prices = load(config).prices
-    try:
-        return PriceBook([Override(**item.model_dump()) for item in prices.overrides], prices.models)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
 
 
 def _data(found: Explanation, book: PriceBook) -> dict[str, object]:

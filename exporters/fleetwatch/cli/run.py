@@ -20,7 +20,7 @@ def command(config: Path | None) -> None:
     """Run the exporter: receive OTLP, keep the ledger, serve /metrics."""
     import uvloop  # noqa: PLC0415 - only this verb needs an event loop
 
-    from fleetwatch.app import Exporter  # noqa: PLC0415 - see above
+    from fleetwatch.app.exporter import Exporter  # noqa: PLC0415 - see above
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(config)

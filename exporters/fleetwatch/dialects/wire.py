@@ -54,7 +54,7 @@ def _mend(body: memoryview, kind: Descriptor, depth: int) -> bytes:
             raise DecodeError("truncated")
         at += size
         content = _mended_value(value, fields.get(tag >> 3), depth)
-        out += _as_varint(tag) + _as_varint(len(content)) + content
+        out += as_varint(tag) + as_varint(len(content)) + content
     return bytes(out)
 
 
@@ -94,7 +94,8 @@ def _varint(body: memoryview, at: int) -> tuple[int, int]:
     raise DecodeError("truncated")
 
 
-def _as_varint(number: int) -> bytes:
+def as_varint(number: int) -> bytes:
+    """A number of zero or more, seven bits a byte."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

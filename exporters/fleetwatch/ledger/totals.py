@@ -15,10 +15,10 @@ QUARTER = 900 * 10**9
 DURATION_BOUNDS = [round(bound * 10**9) for bound in llm.REQUEST_DURATION.buckets]
 FIRST_TOKEN_BOUNDS = [round(bound * 10**9) for bound in llm.TIME_TO_FIRST_TOKEN.buckets]
 
-# A row as it goes into llm_calls: key, span, at, labels, *SUMS, duration, first_token.
-AT, LABELS, FIRST_SUM = 2, 3, 4
-DURATION = FIRST_SUM + len(SUMS)
-FIRST_TOKEN = DURATION + 1
+LABELS = 3
+"""Place of the label set's number in a row as it goes into llm_calls: key, span, at, labels, *SUMS, duration,
+first_token.
+"""
 
 
 class CallLabels(NamedTuple):

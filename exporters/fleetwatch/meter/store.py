@@ -1,7 +1,7 @@
 """The series store: counters, gauges, histograms, label bounds, and series that are born at zero.
 
 All values of counters and histogram sums are integers (counts of 1/scale of the metric's unit), so adding never rounds.
-The store belongs to one thread; `snapshot` hands out a view that other threads may read.
+The store belongs to one thread, and so does what `snapshot` hands out.
 
 Born at zero: a counter or histogram series shows 0 until two scrapes have seen it so, else `increase()` would miss
 its first event. A series of a durable metric is released only after the release is on disk (`due`, `release`):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fleetwatch.dialects.wire import as_varint
 from fleetwatch.receive.errors import BadRequest, TooLarge
 
 WHOLE = 512 * 1024
@@ -152,16 +153,7 @@ def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
 def _field(tag: int, fields: list[bytes]) -> bytes:
     """A message in a field; tag: below 128."""
     content = b"".join(fields)
-    return bytes((tag,)) + _as_varint(len(content)) + content
-
-
-def _as_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return bytes((tag,)) + as_varint(len(content)) + content
 
 
 def _bad() -> BadRequest:

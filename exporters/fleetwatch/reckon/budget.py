@@ -88,16 +88,6 @@ def time_to_exhaustion(limit: int, spent: int, pace: Pace) -> float | None:
     return pace.time_to_spend(limit - spent)
 
 
-def burn_rate(spent: int, limit: int, window: float, length: float) -> float:
-    """How many times faster than even the window spent: 1 uses the limit up exactly at the end of the period.
-
-    spent: nano-USD in the window; window, length of the period: seconds. A limit of 0 burns infinitely fast.
-    """
-    if not spent:
-        return 0.0
-    return spent / limit * (length / window) if limit else float("inf")
-
-
 class Pace:
     """What the rest of a period is expected to cost."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from fleetwatch.places import PROJECT
 from fleetwatch.settings import Settings
 from fleetwatch.stack.ports import local
+from fleetwatch.stack.programs import locate
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -50,8 +50,7 @@ def compose_command(environ: Mapping[str, str]) -> list[str] | None:
     """`docker compose` or the standalone program, also from FLEETWATCH_TOOLS; None without either."""
     if _works(["docker", "compose", "version"]):
         return ["docker", "compose"]
-    tools = environ.get("FLEETWATCH_TOOLS")
-    path = (shutil.which("docker-compose", path=f"{tools}/bin") if tools else None) or shutil.which("docker-compose")
+    path = locate("docker-compose", environ)
     return [path] if path else None
 
 

@@ -39,15 +39,22 @@ class Program(NamedTuple):
     home: Path | None = None
 
 
+def locate(executable: str, environ: Mapping[str, str]) -> str | None:
+    """Path of an executable in FLEETWATCH_TOOLS or on PATH; None without it."""
+    return shutil.which(executable, path=os.pathsep.join([*_tools(environ), environ.get("PATH", os.defpath)]))
+
+
+def _tools(environ: Mapping[str, str]) -> list[str]:
+    tools = environ.get("FLEETWATCH_TOOLS")
+    return [f"{tools}/bin", f"{tools}/grafana/bin"] if tools else []
+
+
 def find(name: str, environ: Mapping[str, str], unpacked: Path) -> Program | None:
     """The program in FLEETWATCH_TOOLS, on PATH, or among the Debian packages in `unpacked`; None without it."""
-    folders = []
-    if tools := environ.get("FLEETWATCH_TOOLS"):
-        folders += [f"{tools}/bin", f"{tools}/grafana/bin"]
-    # Debian keeps servers where only root's PATH looks.
-    folders += [
+    folders = [
+        *_tools(environ),
         *environ.get("PATH", "").split(os.pathsep),
-        "/usr/sbin",
+        "/usr/sbin",  # where Debian keeps servers, and only root's PATH looks
         "/usr/share/grafana/bin",
         f"{unpacked}/usr/bin",
     ]

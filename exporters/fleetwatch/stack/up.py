@@ -69,13 +69,25 @@ def _run(
 
 
 def _claim(state: State, data: Path) -> None:
+    _make_private(data)
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         locked = state.lock()
     except OSError as error:
-        raise StackError(f"{data}: cannot be used as data_dir: {error.strerror}") from None
+        raise _unusable(data, error) from None
     if not locked:
         raise StackError(f"already up in {data}; see `fleetwatch status`, stop it with `fleetwatch down`")
+
+
+def _make_private(data: Path) -> None:
+    """Make the folder, if need be, for its owner alone: what an organisation spends is nobody else's business."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(data, error) from None
+
+
+def _unusable(data: Path, error: OSError) -> StackError:
+    return StackError(f"{data}: cannot be used as data_dir: {error.strerror}")
 
 
 def up_detached(settings: Settings, arguments: Sequence[str], say: Say) -> None:
@@ -83,8 +95,9 @@ def up_detached(settings: Settings, arguments: Sequence[str], say: Say) -> None:
     state = State(settings.data_dir)
     if (old := state.load()) and old.alive:
         raise StackError(f"already up in {settings.data_dir}; see `fleetwatch status`, stop it with `fleetwatch down`")
+    _make_private(settings.data_dir)
     log = settings.data_dir / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "fleetwatch", "up", *arguments],

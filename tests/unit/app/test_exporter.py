@@ -16,8 +16,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from fleetwatch.app.exporter import Exporter
 from fleetwatch.app import exporter as exporter_module
+from fleetwatch.app.exporter import Exporter
 from fleetwatch.ledger.query import Reader
 from fleetwatch.settings import SettingsError
 from support import wait_for

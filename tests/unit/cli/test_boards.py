@@ -9,9 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetwatch.cli.boards import command
+from fleetwatch.places import PROJECT
 from support import free_port
-
-REPO = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments: str | Path) -> Result:
@@ -21,7 +20,9 @@ def run(*arguments: str | Path) -> Result:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the checkout's grafana/."""
-    return Path(shutil.copytree(REPO / "grafana", tmp_path / "grafana", ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(
+        shutil.copytree(PROJECT / "grafana", tmp_path / "grafana", ignore=shutil.ignore_patterns("__pycache__"))
+    )
 
 
 def test_a_fresh_folder_passes_the_check_in_silence(folder: Path) -> None:
