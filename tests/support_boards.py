@@ -11,10 +11,10 @@ from typing import Any
 
 from grafana.house import units
 
-from support_promql import Series, check
 from fleetwatch.places import PROJECT
+from support_promql import Series, check
 
-FOLDER = REPO / "grafana"
+FOLDER = PROJECT / "grafana"
 GENERATED = FOLDER / "generated"
 STEMS = sorted(path.name.removesuffix(".dashboard.py") for path in (FOLDER / "boards").glob("*.dashboard.py"))
 
@@ -143,7 +143,7 @@ def links(board: Json) -> Iterator[str]:
     if not runbooks:
         yield "no panel links to a runbook"
     for name in sorted(runbooks):
-        if not (REPO / "prometheus" / "runbooks" / f"{name}.md").exists():
+        if not (PROJECT / "prometheus" / "runbooks" / f"{name}.md").exists():
             yield f"runbook {name}: no such file in prometheus/runbooks"
 
 

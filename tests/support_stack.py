@@ -19,10 +19,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from fleetwatch.places import PROJECT
 from fleetwatch.stack.programs import locate
 
-REPO = PROJECT
 OtlpRequest = ExportTraceServiceRequest | ExportMetricsServiceRequest | ExportLogsServiceRequest
 MESSAGES: dict[str, type[OtlpRequest]] = {
     "/v1/traces": ExportTraceServiceRequest,
