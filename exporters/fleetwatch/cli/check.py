@@ -46,7 +46,7 @@ def command(config: Path | None) -> None:
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
-    yield Finding("settings")
+    yield _settings(settings)
     yield _prices(settings)
     yield _catalogue()
     prometheus = places.PROJECT / "prometheus"
@@ -57,6 +57,14 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _with("otelcol-contrib", "gateway.yaml", "validate", f"--config={gateway}")
     for board in sorted((places.PROJECT / "grafana" / "generated").glob("*.json")):
         yield _board(board)
+
+
+def _settings(settings: Settings) -> Finding:
+    """What only the exporter knows of them: names of sources and labels, files that must hold something."""
+    from fleetwatch.app.exporter import Exporter  # noqa: PLC0415 - the exporter is slow to load
+
+    Exporter(settings)  # raises SettingsError as `run` would; it opens nothing before it is started
+    return Finding("settings")
 
 
 def _prices(settings: Settings) -> Finding:

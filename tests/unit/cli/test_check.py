@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleetwatch import places
+from fleetwatch.settings import SettingsError
 from support_cli import run
 
 
@@ -84,3 +85,17 @@ def test_rules_that_are_no_rules_are_named(tmp_path: Path, project: Path, text: 
     told = run(tmp_path, "check")
     assert (told.exit_code, type(told.exception)) == (1, SystemExit), told.exception
     assert "llm.yml" in told.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("collect: {hots: {enabled: false}}", "collect.hots: expected one of host, own_process"),
+        ("labels: {limits: {agents: 5}}", "labels.limits.agents: expected one of "),
+    ],
+)
+def test_settings_that_run_would_refuse_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "fleetwatch.yml").write_text(text, encoding="utf-8")
+    result = run(tmp_path, "check")
+    assert isinstance(result.exception, SettingsError)
+    assert str(result.exception).startswith(told)
