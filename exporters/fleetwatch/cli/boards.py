@@ -16,11 +16,9 @@ import click
 
 from fleetwatch import places, settings
 from fleetwatch.cli._options import config_option
-from fleetwatch.stack.render import DEFAULTS
+from fleetwatch.stack import render
 
 FOLDER_UID = "fleetwatch"
-EXPORTER = f"http://{DEFAULTS.exporter}"
-"""Where the generated boards say that the exporter serves runbooks; `push` puts links.exporter there."""
 
 folder_option = click.option(
     "--folder",
@@ -69,10 +67,12 @@ def push(url: str, token_file: Path | None, folder: Path | None, config: Path | 
     if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
         raise click.ClickException(f'--url: expected http://… or https://…, got "{url}"')
     token = _token(token_file)
-    links = settings.load(config).links
+    links = render.links(settings.load(config))
     _call(url, "/api/folders", {"uid": FOLDER_UID, "title": "Fleetwatch"}, token, fine=(409, 412))
     for file in files:
-        text = file.read_text(encoding="utf-8").replace(EXPORTER, links.exporter)
+        text = file.read_text(encoding="utf-8")
+        for default, link in links.items():
+            text = text.replace(default, link)
         body = {"dashboard": json.loads(text), "folderUid": FOLDER_UID, "overwrite": True, "message": "fleetwatch"}
         answer = _call(url, "/api/dashboards/db", body, token)
         click.echo(f"{url.rstrip('/')}{answer.get('url', '')}")
