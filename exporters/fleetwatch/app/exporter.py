@@ -11,9 +11,8 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics.export import MetricsData
-from opentelemetry.sdk.resources import Resource
 from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
@@ -21,11 +20,15 @@ from fleetwatch.app.books import Books
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Pace, Runner, Source, load, source_names
-from fleetwatch.meter.otlp import Pusher, metrics_data
 from fleetwatch.meter.text import render
 from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
 from fleetwatch.settings import Settings, SettingsError
 from fleetwatch.stack import ports
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricsData
+
+    from fleetwatch.meter.otlp import Pusher
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +144,11 @@ class Exporter:
         export = self._settings.export.otlp
         if not export.endpoint:
             return
+        # The SDK and its exporter are loaded only where they are used: a tenth of a second of every start.
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see above
+
+        from fleetwatch.meter.otlp import Pusher, metrics_data  # noqa: PLC0415 - see above
+
         loop = asyncio.get_running_loop()
         # The same after a restart, and another for each exporter: else two would push into the same series.
         instance = f"{platform.node()}:{self._web.address.rpartition(':')[2]}"
