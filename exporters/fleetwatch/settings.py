@@ -66,6 +66,15 @@ def _usd(value: Any) -> Any:
     return number
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Address = Annotated[str, AfterValidator(_address)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
@@ -173,6 +182,83 @@ class Collect(_Section):
     enabled: bool = Field(True, description="Turn it off where its facts are not wanted.")
     interval: Seconds | None = Field(None, description="Seconds between two cycles; empty for the source's own.")
     timeout: Seconds | None = Field(None, description="Seconds after which a cycle has failed.")
+    jitter: float | None = Field(None, ge=0, le=0.5, description="Share of the interval by which it may vary; 0.05.")
+
+
+class ProcessGroup(_Section):
+    """Processes shown under one name, with their open files and disk use. The first group that fits has a process."""
+
+    name: str = Field(description="Its name in series, alerts and boards.")
+    program: Pattern = Field("", description="Pattern found in the program's name: `^nginx$`.")
+    command: Pattern = Field("", description="Pattern found in the command line: `manage.py runworker`.")
+
+
+class Host(_Section):
+    """The machine that the program runs on, as its collectors see it."""
+
+    enabled: bool = Field(
+        True, description="Let `run` collect this machine's facts. Off where a sidecar does, or in a container."
+    )
+    name: str = Field("", description="Its name in all series; empty for the host name.")
+    region: str = Field("", description="Cloud region, where the cloud itself is not asked.")
+    zone: str = Field("", description="Availability zone, where the cloud itself is not asked.")
+    deployment: Literal["", "bare_metal", "vm", "ec2", "container", "kubernetes_node", "kubernetes_pod"] = Field(
+        "", description="What kind of machine it is; empty: found out."
+    )
+    proc: Path = Field(Path("/proc"), description="The host's /proc, where a container has it mounted elsewhere.")
+    sys: Path = Field(Path("/sys"), description="The host's /sys, likewise.")
+    root: Path = Field(Path("/"), description="The host's root folder, likewise, for its file systems.")
+    process_groups: list[ProcessGroup] = Field([], description="Named groups of processes, at most 50.")
+    top_processes: int = Field(10, ge=0, le=20, description="Programs shown by processor use, and as many by memory.")
+    ignored_filesystems: Pattern = Field("", description="Pattern of types left out; empty: the kernel's own.")
+    ignored_interfaces: Pattern = Field("", description="Pattern of interfaces left out; empty: lo and containers'.")
+    ignored_disks: Pattern = Field("", description="Pattern of block devices left out; empty: partitions and loops.")
+    imds: str = Field("http://169.254.169.254", description="Address of EC2's instance metadata service.")
+
+
+class Spool(_Section):
+    """Where the sidecar keeps what the sink has not taken yet."""
+
+    max_bytes: int = Field(256 << 20, ge=1 << 20, description="Size past which the oldest data is dropped and counted.")
+    sync: Literal["always", "interval", "never"] = Field(
+        "interval",
+        description="When data is forced to the disk: always, before a sender is answered; interval, every "
+        "sync_interval. What is written survives a killed process in any case; this is about power and kernel.",
+    )
+    sync_interval: Seconds = Field(1.0, description="With interval: what a power cut may cost at most.")
+
+
+class Sidecar(_Section):
+    """`fleetwatch sidecar`: this machine's collectors, and a spool for what its applications send."""
+
+    forward: str = Field(
+        "",
+        description="OTLP/HTTP base address of a Collector or exporter, for example http://gateway:4318; "
+        "empty: nothing is received or sent, /metrics can be scraped.",
+    )
+    headers_file: Path | None = Field(
+        None, description="File with one `name: value` a line, for example authorization."
+    )
+    ca_file: Path | None = Field(None, description="PEM file of the authority that signed the sink's certificate.")
+    interval: Seconds = Field(15.0, description="Time between two reports of this machine.")
+    timeout: Seconds = Field(10.0, description="Time that the sink has to answer.")
+    spool: Spool = Spool()
+
+
+class Roster(_Section):
+    """Which hosts should report, for those that push to this exporter."""
+
+    expected: list[str] = Field([], description="Names of hosts that are missed when they do not report.")
+    learn: bool = Field(True, description="Expect hosts that have reported for confirm_after, too.")
+    confirm_after: Seconds = Field(600.0, description="How long a host reports before it is expected.")
+    missing_after: float = Field(
+        3.0, ge=2, description="Of its own intervals without a report, after which it is missed."
+    )
+    forget_after: Seconds = Field(
+        7 * 86400.0, description="How long a host is shown that said goodbye, was reclaimed or is missing."
+    )
+    max_hosts: int = Field(500, gt=0, description="Hosts taken at most; the others are counted and left out.")
+    max_series: int = Field(2000, gt=0, description="Series taken of one host.")
 
 
 class OtlpExport(_Section):
@@ -229,6 +315,9 @@ class Settings(_Section):
     budgets: list[Budget] = []
     labels: Labels = Labels()
     collect: dict[str, Collect] = {}
+    host: Host = Host()
+    roster: Roster = Roster()
+    sidecar: Sidecar = Sidecar()
     export: Export = Export()
     links: Links = Links()
     stack: Stack = Stack()

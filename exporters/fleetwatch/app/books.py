@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 
 from fleetwatch.app import llm_series
+from fleetwatch.app.here import host_name
 from fleetwatch.app.own_series import OwnSeries
 from fleetwatch.app.writer import Writer
 from fleetwatch.catalogue import exporter, llm
+from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.budgets import Budget, BudgetBook
@@ -30,6 +32,7 @@ class Books:
             hold=2 * settings.web.scrape_interval,
             durable=[metric for metric in metrics_of(llm) if metric.durable],
             overflow=exporter.LABEL_OVERFLOW,
+            implied={HOST.name: host_name(settings)},
         )
         self.own = OwnSeries(self.meter)
         self.writer = Writer(

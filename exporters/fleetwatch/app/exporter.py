@@ -17,9 +17,10 @@ from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
 from fleetwatch.app.books import Books
+from fleetwatch.app.here import here_of, sources
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.web import web_app
-from fleetwatch.collect.runner import Pace, Runner, Source, load, source_names
+from fleetwatch.collect.runner import Runner
 from fleetwatch.meter.text import render
 from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
 from fleetwatch.settings import Settings, SettingsError
@@ -59,7 +60,8 @@ class Exporter:
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
         self._http: HttpServer | None = None
         self._grpc: GrpcServer | None = None
-        self._runner = Runner(_sources(settings), self._books.meter)
+        domains = ("exporter", "hosts") if settings.host.enabled else ("exporter",)
+        self._runner = Runner(sources(settings, here_of(settings), *domains), self._books.meter)
         self._pusher: Pusher | None = None
         self._export_headers = _headers(settings.export.otlp.headers_file)
         self._tasks: list[asyncio.Task[None]] = []
@@ -199,15 +201,6 @@ def _check_limits(settings: Settings) -> None:
     known = {label.name for _, metric in catalogue.all_metrics() for label in metric.labels if not label.one_of}
     for name in sorted(set(settings.labels.limits) - known):
         raise SettingsError(f"labels.limits.{name}: expected one of {', '.join(sorted(known))}")
-
-
-def _sources(settings: Settings) -> list[Source]:
-    paces = settings.collect
-    unknown = sorted(set(paces) - set(source_names()))
-    if unknown:
-        raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(source_names())}")
-    wanted = {name: Pace(**paces[name].model_dump()) if name in paces else Pace() for name in source_names()}
-    return [load(name, pace) for name, pace in wanted.items() if pace.enabled]
 
 
 def _refused(setting: str, listen: str, error: OSError) -> str:

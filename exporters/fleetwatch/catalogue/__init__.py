@@ -14,6 +14,11 @@ def domains() -> list[str]:
     return sorted(info.name for info in pkgutil.iter_modules(__path__) if info.name != "metric")
 
 
+def host_metrics() -> dict[str, Metric]:
+    """Metrics that a host reports of itself, by their OpenTelemetry names."""
+    return {metric.name: metric for _, metric in all_metrics() if metric.implied is not None}
+
+
 def all_metrics() -> Iterator[tuple[str, Metric]]:
     """(domain, metric) of the whole catalogue."""
     for domain in domains():

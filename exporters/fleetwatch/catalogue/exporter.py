@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import counter, gauge, histogram, label
 
 SIGNAL = label("signal", "OTLP signal.", one_of=("traces", "metrics", "logs"))
@@ -77,23 +78,39 @@ LABEL_OVERFLOW = counter(
 SERIES = gauge("fleetwatch.series", unit="{series}", help="Series that the exporter exposes.")
 BUILD_INFO = gauge("fleetwatch.build.info", unit="", help="The running version; always 1.", labels=(VERSION,))
 START_TIME = gauge("fleetwatch.start.timestamp", unit="s", help="When the exporter started, Unix time.")
-PROCESS_MEMORY = gauge("process.memory.usage", unit="By", help="Resident memory of the exporter.")
-PROCESS_CPU = counter("process.cpu.time", unit="s", help="Processor time of the exporter.")
+PROCESS_MEMORY = gauge(
+    "fleetwatch.process.memory.usage", unit="By", help="Resident memory of the program itself.", labels=(HOST,)
+)
+PROCESS_CPU = counter(
+    "fleetwatch.process.cpu.time", unit="s", help="Processor time of the program itself.", labels=(HOST,)
+)
 PROCESS_FILES = gauge(
-    "process.unix.file_descriptor.count", unit="{file_descriptor}", help="Open files and sockets of the exporter."
+    "fleetwatch.process.file_descriptor.count",
+    unit="{file_descriptor}",
+    help="Open files and sockets of the program itself.",
+    labels=(HOST,),
 )
 COLLECTOR_SUCCESS = gauge(
-    "fleetwatch.collector.success", unit="", help="Whether the collector's last cycle succeeded.", labels=(COLLECTOR,)
+    "fleetwatch.collector.success",
+    unit="",
+    help="Whether the collector's last cycle succeeded.",
+    labels=(HOST, COLLECTOR),
 )
 COLLECTOR_DURATION = gauge(
-    "fleetwatch.collector.duration", unit="s", help="Duration of the collector's last cycle.", labels=(COLLECTOR,)
+    "fleetwatch.collector.duration",
+    unit="s",
+    help="Duration of the collector's last cycle.",
+    labels=(HOST, COLLECTOR),
 )
 COLLECTOR_LAST_SUCCESS = gauge(
     "fleetwatch.collector.last_success.timestamp",
     unit="s",
     help="When the collector last succeeded, Unix time.",
-    labels=(COLLECTOR,),
+    labels=(HOST, COLLECTOR),
 )
 COLLECTOR_SERIES = gauge(
-    "fleetwatch.collector.series", unit="{series}", help="Series of the collector's last cycle.", labels=(COLLECTOR,)
+    "fleetwatch.collector.series",
+    unit="{series}",
+    help="Series of the collector's last cycle.",
+    labels=(HOST, COLLECTOR),
 )

@@ -34,6 +34,8 @@ class Label:
     help: str
     at_most: int
     one_of: tuple[str, ...] = ()
+    implied: bool = False
+    """Sources leave it out; the meter fills in its own value for it (the name of this machine)."""
 
 
 class Sample(NamedTuple):
@@ -65,10 +67,16 @@ class Metric:
     def __call__(self, value: float, **labels: str) -> Sample:
         """A sample in the metric's unit. Raises TypeError for an unknown or missing label."""
         names = self.label_names
-        if len(labels) != len(names) or any(name not in labels for name in names):
+        given = labels if self.implied is None else {names[self.implied]: "", **labels}
+        if len(given) != len(names) or any(name not in given for name in names):
             got, want = ", ".join(sorted(labels)) or "none", ", ".join(names) or "none"
             raise TypeError(f"{self.name}: expected labels {want}; got {got}")
-        return Sample(self, tuple(labels[name] for name in names), value)
+        return Sample(self, tuple(given[name] for name in names), value)
+
+    @cached_property
+    def implied(self) -> int | None:
+        """Place of the label that the meter fills in."""
+        return next((place for place, label in enumerate(self.labels) if label.implied), None)
 
     @cached_property
     def label_names(self) -> tuple[str, ...]:
@@ -95,11 +103,13 @@ def _unit_word(unit: str, kind: Kind) -> str:
     return _UNIT_WORDS.get(plain, "")
 
 
-def label(name: str, help: str, *, at_most: int | None = None, one_of: tuple[str, ...] = ()) -> Label:
+def label(
+    name: str, help: str, *, at_most: int | None = None, one_of: tuple[str, ...] = (), implied: bool = False
+) -> Label:
     """A label with its bound; give exactly one of `at_most` and `one_of`."""
     if (at_most is None) != bool(one_of):
         raise ValueError(f"label {name}: give at_most or one_of")
-    return Label(name, help, len(one_of) if at_most is None else at_most, one_of)
+    return Label(name, help, len(one_of) if at_most is None else at_most, one_of, implied)
 
 
 def counter(

@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import pkgutil
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fleetwatch.catalogue import exporter
 from fleetwatch.catalogue.metric import Sample
+from fleetwatch.collect.here import Here
 from fleetwatch.meter import Meter
 
 log = logging.getLogger(__name__)
 
 Collect = Callable[[], Iterable[Sample]]
+
+Make = Callable[[Here], Collect]
+
+JITTER = 0.05
+"""Some, lest all sources of all hosts ask at the same moment."""
 
 KEPT_CYCLES = 3
 """Failed cycles for which the last good values of a source are still shown; after that they are gone."""
@@ -32,12 +37,13 @@ class NoData(Exception):  # noqa: N818 - it is no error: there is nothing to rep
 
 
 class Source(NamedTuple):
-    """A source and its pace. interval, timeout: seconds."""
+    """A source and its pace. interval, timeout: seconds; jitter: share of the interval by which it may vary."""
 
     name: str
     interval: float
     timeout: float
     collect: Collect
+    jitter: float = JITTER
 
 
 class Pace(NamedTuple):
@@ -46,32 +52,56 @@ class Pace(NamedTuple):
     enabled: bool = True
     interval: float | None = None
     timeout: float | None = None
+    jitter: float | None = None
 
 
-_registered: dict[str, Source] = {}
+class _Registered(NamedTuple):
+    interval: float
+    timeout: float
+    make: Make
 
 
-def source(*, interval: float, timeout: float = 5.0) -> Callable[[Collect], Collect]:
-    """Register a function as the source of its name."""
+_registered: dict[str, _Registered] = {}
 
-    def register(collect: Collect) -> Collect:
-        _registered[collect.__name__] = Source(collect.__name__, interval, timeout, collect)
-        return collect
+F = TypeVar("F", bound=Callable[[Here], Any])
+
+
+def source(*, interval: float, timeout: float = 5.0) -> Callable[[F], F]:
+    """Register the source of a file: a function of `Here` that reports samples, or a class where a cycle needs
+    what the one before it saw. Such a class is made once, with `Here`, and its object is called for each cycle.
+    """
+
+    def register(thing: F) -> F:
+        make = thing if isinstance(thing, type) else lambda here: partial(thing, here)
+        name = thing.__module__.rpartition(".")[2]
+        _registered[name] = _Registered(interval, timeout, make)
+        return thing
 
     return register
 
 
-def source_names() -> list[str]:
-    """Names of all sources, which are the names of their files."""
-    folder = str(Path(__file__).parent)
-    return sorted(info.name for info in pkgutil.iter_modules([folder]) if info.name != "runner")
+def source_names(*domains: str) -> list[str]:
+    """Names of the sources of these domains (default: of all), which are the names of their files."""
+    return sorted(name for name, domain in _domains().items() if not domains or domain in domains)
 
 
-def load(name: str, pace: Pace) -> Source:
+def load(name: str, here: Here, pace: Pace = Pace()) -> Source:  # noqa: B008 - a tuple cannot change
     """Import one source and apply its settings."""
-    importlib.import_module(f"fleetwatch.collect.{name}")
+    importlib.import_module(f"fleetwatch.collect.{_domains()[name]}.{name}")
     found = _registered[name]
-    return found._replace(interval=pace.interval or found.interval, timeout=pace.timeout or found.timeout)
+    return Source(
+        name,
+        pace.interval or found.interval,
+        pace.timeout or found.timeout,
+        found.make(here),
+        JITTER if pace.jitter is None else pace.jitter,
+    )
+
+
+def _domains() -> dict[str, str]:
+    """Source -> its domain, which is its folder."""
+    root = Path(__file__).parent
+    return {file.stem: file.parent.name for file in root.glob("*/*.py") if not file.name.startswith("_")}
 
 
 class Runner:
@@ -102,8 +132,7 @@ class Runner:
     async def _repeat(self, item: Source) -> None:
         while True:
             await self.cycle(item)
-            # Some jitter, lest all sources of all hosts ask at the same moment.
-            await asyncio.sleep(item.interval * random.uniform(0.95, 1.05))  # noqa: S311 - no secret
+            await asyncio.sleep(item.interval * random.uniform(1 - item.jitter, 1 + item.jitter))  # noqa: S311 - no secret
 
     async def cycle(self, item: Source) -> None:
         """Collect once and show what came; a failure is shown as such and keeps the last values for a while."""

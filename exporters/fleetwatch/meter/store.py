@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from fleetwatch.catalogue.metric import NANO, OTHER, Label, Metric, Sample
 
@@ -66,6 +67,7 @@ class Meter:
     hold: seconds that a new series shows 0 at least; two scrape intervals.
     durable: metrics whose releases must be on disk first.
     overflow: counter with labels metric and label that counts updates past a bound.
+    implied: label name -> value that stands where sources leave an implied label empty.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Meter:
         hold: float = 0.0,
         durable: Iterable[Metric] = (),
         overflow: Metric | None = None,
+        implied: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._limits = dict(limits or {})
@@ -85,6 +88,7 @@ class Meter:
         self._hold = hold
         self._durable = frozenset(durable)
         self._overflow = overflow
+        self._implied = dict(implied)
         self._clock = clock
         self._bounds: dict[Label, _Bound] = {}
         self._series: dict[Metric, dict[tuple[str, ...], Series]] = {}
@@ -133,16 +137,23 @@ class Meter:
     def replace(self, source: str, samples: Iterable[Sample]) -> int:
         """Replace all samples of a source (gauges, or counters kept elsewhere). Returns the number of series.
 
-        What the source no longer reports is gone.
+        What the source no longer reports is gone, and its label values no longer count for the bounds: each source is
+        bounded by itself, so devices that come and go do not use up the room of those that come later, and one host
+        does not that of another.
 
         Two samples whose labels became equal by a bound are one series: the last one stays.
         """
+        bounds: dict[Label, _Bound] = {}
         kept: dict[tuple[Metric, tuple[str, ...]], Sample] = {}
         for sample in samples:
-            labels, over = self._bounded(sample.metric, sample.labels)
+            metric, values = sample.metric, sample.labels
+            place = metric.implied
+            if place is not None and not values[place]:
+                values = (*values[:place], self._implied.get(metric.label_names[place], ""), *values[place + 1 :])
+            labels, over = self._bounded(metric, values, bounds)
             for name in over:
-                self._count_overflow(sample.metric, name)
-            kept[sample.metric, labels] = Sample(sample.metric, labels, sample.value)
+                self._count_overflow(metric, name)
+            kept[metric, labels] = Sample(metric, labels, sample.value)
         self._gauges[source] = list(kept.values())
         return len(kept)
 
@@ -191,7 +202,7 @@ class Meter:
         return not watched or self._hold == 0 or self._scrapes - series.born_scrape >= 2
 
     def _admit(self, metric: Metric, labels: tuple[str, ...]) -> tuple[Series, tuple[str, ...]]:
-        bounded, over = self._bounded(metric, labels)
+        bounded, over = self._bounded(metric, labels, self._bounds)
         family = self._series.setdefault(metric, {})
         if bounded not in family and self._is_full(metric, bounded):
             bounded, more = _other(metric, bounded)
@@ -223,12 +234,14 @@ class Meter:
             return False
         return self._lines + self._reserved + _lines(metric) > self._most
 
-    def _bounded(self, metric: Metric, labels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _bounded(
+        self, metric: Metric, labels: tuple[str, ...], bounds: dict[Label, _Bound]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The labels with values past a bound replaced, and the names of those labels."""
         over = []
         values = list(labels)
         for place, (label, value) in enumerate(zip(metric.labels, labels, strict=True)):
-            bound = self._bounds.get(label) or self._bound(label)
+            bound = bounds.get(label) or self._bound(label, bounds)
             if value in bound.admitted:
                 continue
             if not bound.closed and len(bound.admitted) < bound.limit:
@@ -238,12 +251,12 @@ class Meter:
                 over.append(label.name)
         return tuple(values), tuple(over)
 
-    def _bound(self, label: Label) -> _Bound:
+    def _bound(self, label: Label, bounds: dict[Label, _Bound]) -> _Bound:
         if label.one_of:
             bound = _Bound(len(label.one_of), set(label.one_of), closed=True)
         else:
             bound = _Bound(self._limits.get(label.name, label.at_most))
-        self._bounds[label] = bound
+        bounds[label] = bound
         return bound
 
     def _count_overflow(self, metric: Metric, name: str) -> None:

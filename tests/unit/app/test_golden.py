@@ -11,9 +11,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from fleetwatch.app.books import Books
 from fleetwatch.app.prices import price_book
-from fleetwatch.catalogue import all_metrics
-from fleetwatch.catalogue.metric import Sample
-from fleetwatch.collect.runner import Pace, load, source_names
 from fleetwatch.dialects import Record, translate_metrics, translate_traces
 from fleetwatch.meter.text import exposition
 from support_app import settings
@@ -60,22 +57,3 @@ def _records(request: str) -> list[Record]:
 def _of_calls(line: str) -> bool:
     """Lines about calls that say something: buckets repeat what the counts say."""
     return line.startswith("llm_") and "_bucket{" not in line and not line.startswith("llm_prices")
-
-
-@pytest.mark.parametrize("name", source_names())
-def test_what_a_source_shows(name: str, golden: Golden) -> None:
-    """Names and labels; values and places are this machine's own."""
-    shown = {_masked(sample) for sample in load(name, Pace()).collect()}
-    golden(f"sources/{name}.prom", "\n".join(sorted(shown)) + "\n")
-
-
-def _masked(sample: Sample) -> str:
-    pairs = zip(sample.metric.labels, sample.labels, strict=True)
-    inner = ",".join(f'{label.name}="{value if label.one_of else "#"}"' for label, value in pairs)
-    return f"{sample.metric.prometheus}{'{' + inner + '}' if inner else ''} #"
-
-
-def test_sources_emit_only_what_the_catalogue_names() -> None:
-    known = {metric for _, metric in all_metrics()}
-    for name in source_names():
-        assert {sample.metric for sample in load(name, Pace()).collect()} <= known

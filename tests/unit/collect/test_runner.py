@@ -13,6 +13,7 @@ import pytest
 
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.catalogue.metric import Sample
+from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, Pace, Runner, Source, load, source_names
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
@@ -178,6 +179,6 @@ def test_a_failure_after_the_time_out_is_told_once(caplog: pytest.LogCaptureFixt
 def test_every_source_loads_by_the_name_of_its_file_and_the_settings_change_its_pace() -> None:
     assert {"host", "own_process"} <= set(source_names())
     for name in source_names():
-        assert load(name, Pace()).name == name
-    changed = load("host", Pace(interval=3.0, timeout=1.0))
+        assert load(name, Here()).name == name
+    changed = load("host", Here(), Pace(interval=3.0, timeout=1.0))
     assert (changed.interval, changed.timeout) == (3.0, 1.0)

@@ -13,18 +13,19 @@ import psutil
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
+from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import source
 
 
 @source(interval=15)
-def host() -> Iterator[Sample]:
+def host(here: Here) -> Iterator[Sample]:
     one, five, fifteen = psutil.getloadavg()
     yield hosts.LOAD_1M(one)
     yield hosts.LOAD_5M(five)
     yield hosts.LOAD_15M(fifteen)
     yield hosts.CPU_COUNT(psutil.cpu_count() or 1)
     times = psutil.cpu_times()
-    for mode in hosts.CPU_STATE.one_of:
+    for mode in hosts.CPU_MODE.one_of:
         yield hosts.CPU_TIME(getattr(times, mode), cpu_mode=mode)
     yield from _memory()
     yield from _filesystems()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fleetwatch.collect.hosts.host import host
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Metric
-from fleetwatch.collect.host import host
 
 
 def values(metric: Metric) -> dict[tuple[str, ...], float]:
@@ -26,7 +26,7 @@ def test_load_and_processors_are_those_of_the_kernel() -> None:
 
 def test_processor_time_grows_and_has_every_mode() -> None:
     before, after = values(hosts.CPU_TIME), values(hosts.CPU_TIME)
-    assert {mode for (mode,) in before} == set(hosts.CPU_STATE.one_of)
+    assert {mode for (mode,) in before} == set(hosts.CPU_MODE.one_of)
     assert all(after[mode] >= before[mode] for mode in before)
 
 
