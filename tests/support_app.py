@@ -15,7 +15,7 @@ import httpx
 from google.protobuf.message import Message
 
 from fleetwatch.app.exporter import Exporter
-from fleetwatch.settings import Settings
+from fleetwatch.settings import Settings, from_dict
 from support_receive import in_loop
 
 ANY = "127.0.0.1:0"
@@ -25,7 +25,7 @@ def settings(folder: Path, **sections: Any) -> Settings:
     """Settings with their data in `folder`, free ports and no time at zero; `sections` add to them."""
     receive = {"http": {"listen": ANY}, "grpc": {"listen": ANY}, **sections.pop("receive", {})}
     web = {"listen": ANY, "scrape_interval": 0.000001, **sections.pop("web", {})}
-    return Settings.model_validate({"data_dir": folder / "data", "web": web, "receive": receive, **sections})
+    return from_dict({"data_dir": folder / "data", "web": web, "receive": receive, **sections})
 
 
 class RunningExporter:

@@ -18,7 +18,7 @@ from support import free_port
 from support_alertmanager import NotificationSink
 from support_stack import get
 
-SERVICES = {"fleetwatch", "otel-collector", "prometheus", "alertmanager", "grafana"}
+SERVICES = {"fleetwatch", "fleetwatch-host", "otel-collector", "prometheus", "alertmanager", "grafana"}
 PORTS = ("EXPORTER", "OTLP_HTTP", "OTLP_GRPC", "PROMETHEUS", "ALERTMANAGER", "GRAFANA")
 
 

@@ -32,9 +32,8 @@ def test_generated_files_are_fresh() -> None:
 
 def test_the_wall_stands(generate: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that nobody regenerated is named, with the command."""
-    (tmp_path / "exporters").mkdir()
-    (tmp_path / "prometheus").mkdir()
     for name, make in generate.FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(make(), encoding="utf-8")
     assert generate.stale(tmp_path) == []
     (tmp_path / "exporters" / "METRICS.md").write_text("old", encoding="utf-8")

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_docker_compose_publishes_on_loopback_only() -> None:
         for name, service in resolved["services"].items()
         for port in service.get("ports", [])
     }
-    assert {name for name, _, _ in published} == SERVICES
+    assert {name for name, _, _ in published} == SERVICES - {"fleetwatch-host"}
     assert {host for _, _, host in published} == {"127.0.0.1"}
 
 
@@ -74,6 +75,16 @@ def test_the_stack_comes_up_whole_and_counts_a_replay(stack: Stack) -> None:
     wait_for(lambda: stack.samples("llm_requests_total") == CALLS, 60, f"{CALLS} requests in the exporter")
     arrived = f"sum(llm_requests_total) == {CALLS} unless on() (up == 0)"
     wait_for(lambda: in_prometheus(stack, arrived), 60, f"{CALLS} requests in Prometheus, no target down")
+
+
+def test_this_machine_is_reported_and_not_a_container(stack: Stack) -> None:
+    """By the sidecar, through the gateway and the exporter."""
+    name = Path("/etc/hostname").read_text().strip()
+    alive = f'host_state{{host_name="{name}",state="reporting"}} == 1'
+    wait_for(lambda: in_prometheus(stack, alive), 60, "this machine among the reporting hosts")
+    booted = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if "btime" in line)
+    uptime = f'abs(time() - system_uptime_seconds{{host_name="{name}"}} - {booted}) < 60'
+    wait_for(lambda: in_prometheus(stack, uptime), 60, "the uptime of this machine")
 
 
 def test_the_boards_show_the_replay(stack: Stack) -> None:

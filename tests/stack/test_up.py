@@ -141,6 +141,7 @@ def test_the_demo_fills_the_exporter_while_the_stack_runs(tmp_path: Path) -> Non
         exporter = up.status()["exporter"]["address"]
         wait_for(lambda: _requests(exporter) > 100, 60, "100 requests of the demo", interval=0.5)
         assert up.status()["demo"]["state"] == "running"
+        assert 'llm_budget_usd{budget="support"} 8' in get(f"{exporter}/metrics")[1]
 
 
 def test_a_second_up_is_turned_away(stack: Up) -> None:

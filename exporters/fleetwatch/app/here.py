@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from fleetwatch.collect.here import Here, ProcessGroup
 from fleetwatch.collect.runner import Pace, Source, load, source_names
@@ -11,8 +12,17 @@ from fleetwatch.settings import Settings, SettingsError
 
 
 def host_name(settings: Settings) -> str:
-    """The name of this machine in all series."""
-    return settings.host.name or os.uname().nodename
+    """The name of this machine in all series. In a container that looks at its host: the host's."""
+    if settings.host.name:
+        return settings.host.name
+    if settings.host.root != Path("/"):
+        try:
+            named = (settings.host.root / "etc" / "hostname").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            named = ""
+        if named:
+            return named
+    return os.uname().nodename
 
 
 def here_of(settings: Settings) -> Here:

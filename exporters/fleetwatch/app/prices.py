@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from fleetwatch.reckon.price import Override, PriceBook
 from fleetwatch.settings import Settings, SettingsError
 
 
 def price_book(settings: Settings) -> PriceBook:
     """List prices with the settings' contract prices. Raises SettingsError for contract prices that cannot be meant."""
-    overrides = [Override(**item.model_dump()) for item in settings.prices.overrides]
+    overrides = [Override(**structs.asdict(item)) for item in settings.prices.overrides]
     try:
         return PriceBook(overrides, settings.prices.models)
     except ValueError as error:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fleetwatch.ledger.errors import LedgerError
-from fleetwatch.ledger.query import Reader
 from fleetwatch.settings import load
+
+if TYPE_CHECKING:  # SQLite is loaded only where a ledger is opened
+    from fleetwatch.ledger.query import Reader
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +31,9 @@ def config_option(function: F) -> F:
 @contextmanager
 def open_ledger(config: Path | None) -> Iterator[Reader]:
     """The ledger of the settings, for reading; what is wrong with it ends the program with one line."""
+    from fleetwatch.ledger.errors import LedgerError  # noqa: PLC0415 - see above
+    from fleetwatch.ledger.query import Reader  # noqa: PLC0415 - see above
+
     try:
         with Reader(load(config).ledger_path) as ledger:
             yield ledger
@@ -50,8 +51,13 @@ def format_option(function: F) -> F:
 def show(style: str, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", note: str = "") -> None:
     """Print rows: a table for people, JSON objects or CSV for programs."""
     if style == "json":
+        import json  # noqa: PLC0415 - most verbs print none
+
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
     elif style == "csv":
+        import csv  # noqa: PLC0415 - most verbs print none
+        import io  # noqa: PLC0415 - most verbs print none
+
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)

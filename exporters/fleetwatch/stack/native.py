@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
 from fleetwatch.places import PROJECT
 from fleetwatch.settings import Settings
 from fleetwatch.stack import StackError, ports, programs
@@ -144,11 +146,10 @@ def resolve(settings: Settings, found: Mapping[str, Program]) -> Addresses:
 def with_addresses(settings: Settings, at: Addresses) -> Settings:
     """The settings with the addresses that are really used."""
     stack = {"prometheus_listen": at.prometheus, "alertmanager_listen": at.alertmanager, "grafana_listen": at.grafana}
-    return settings.model_copy(
-        update={
-            "web": settings.web.model_copy(update={"listen": at.web}),
-            "stack": settings.stack.model_copy(update=stack),
-        }
+    return structs.replace(
+        settings,
+        web=structs.replace(settings.web, listen=at.web),
+        stack=structs.replace(settings.stack, **stack),
     )
 
 
@@ -290,6 +291,22 @@ def _grafana(program: Program, at: Addresses, data: Path, link: str) -> Service:
     command += [f"--homepath={program.home}"]
     url = f"http://{ports.local(at.grafana)}"
     return Service(GRAFANA, command, env, f"{url}/api/health", url, _log(data, GRAFANA))
+
+
+DEMO_BUDGETS = (
+    "[{name: all teams, limit_usd: 100, period: month},"
+    " {name: support, limit_usd: 8, period: day, team: support},"
+    " {name: legal, limit_usd: 1, period: day, team: legal}]"
+)
+"""The bundled trace costs 24 US dollars: one budget is safe, one nearly spent, one exceeded."""
+
+
+def with_demo_budgets(services: list[Service], settings: Settings) -> list[Service]:
+    """The exporter with budgets that the demo's traffic is judged by, unless the settings have some."""
+    if settings.budgets:
+        return services
+    added = {"FLEETWATCH_BUDGETS": DEMO_BUDGETS}
+    return [item._replace(env={**item.env, **added}) if item.name == "exporter" else item for item in services]
 
 
 def demo(at: Addresses, data: Path) -> Service:

@@ -49,7 +49,7 @@ def links(settings: Settings) -> dict[str, str]:
     }
     found = {}
     for name, (listen, default) in listeners.items():
-        link: str = getattr(chosen, name) if name in chosen.model_fields_set else f"http://{local(listen)}"
+        link: str = getattr(chosen, name) or f"http://{local(listen)}"
         found[f"http://{default}"] = link.rstrip("/")
     return found
 

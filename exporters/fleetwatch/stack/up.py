@@ -63,7 +63,9 @@ def _run(
     found = native.find_programs(settings, os.environ, say)
     at = native.resolve(settings, found)
     plan = native.plan(settings, found, at, config)
-    services = [*plan.services, *([native.demo(at, data.absolute())] if demo else [])]
+    services = plan.services
+    if demo:
+        services = [*native.with_demo_budgets(services, settings), native.demo(at, data.absolute())]
     say(f"starting {', '.join(service.name for service in services)}")
     Supervisor(services, state, say).run(when_ready=lambda: show(plan.table))
 

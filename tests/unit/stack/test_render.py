@@ -82,6 +82,15 @@ def test_links_that_are_set_win(tmp_path: Path) -> None:
     assert "127.0.0.1:3999" not in alerts
 
 
+def test_a_link_may_be_set_to_the_usual_address_although_the_listener_moved(tmp_path: Path) -> None:
+    """A proxy on this machine may have the port that people know."""
+    chosen = settings(tmp_path, LINKS__GRAFANA="http://127.0.0.1:3000", STACK__GRAFANA_LISTEN="127.0.0.1:3999")
+    out = rendered(tmp_path, chosen)
+    alerts = "".join(file.read_text() for file in (out / "prometheus" / "alerts").glob("*.yml"))
+    assert "http://127.0.0.1:3000/d/" in alerts
+    assert "127.0.0.1:3999" not in alerts
+
+
 def test_without_secrets_no_receiver_would_fail(tmp_path: Path) -> None:
     """A receiver without entries is valid; one whose file is missing fails at every notification."""
     found = receivers(rendered(tmp_path, settings(tmp_path)))
