@@ -53,6 +53,11 @@ PROCESS_STATE = label(
     "State of processes (`process.state`).",
     one_of=("running", "sleeping", "blocked", "stopped", "defunct"),
 )
+TASK_STATE = label(
+    "task_state",
+    "running: runs or waits for a processor; blocked: waits for a disk.",
+    one_of=("running", "blocked"),
+)
 
 LOAD_1M = gauge(
     "system.cpu.load_average.1m",
@@ -115,6 +120,12 @@ PROCESS_COUNT = gauge(
 )
 PROCESSES_CREATED = counter(
     "system.process.created", unit="{process}", help="Processes created since boot.", labels=(HOST,)
+)
+TASKS = gauge(
+    "system.cpu.tasks",
+    unit="{thread}",
+    help="Threads that run, wait for a processor, or wait for a disk, at this moment.",
+    labels=(HOST, TASK_STATE),
 )
 
 # --- disks, file systems, network, temperatures
@@ -420,8 +431,10 @@ LAST_REPORT = gauge(
 )
 REPORT_REJECT = label(
     "reason",
-    "Why series of a report were not taken.",
-    one_of=("too_many_hosts", "too_many_series", "unknown_metric", "collected_here"),
+    "Why series of a report were not taken: past roster.max_hosts; past roster.max_series or labels.max_series; of a "
+    "metric or with labels that this version does not know; of this machine, whose facts the exporter collects itself; "
+    "about another host than the one that reported.",
+    one_of=("too_many_hosts", "too_many_series", "unknown_metric", "collected_here", "other_host"),
 )
 REPORTS_REJECTED = counter(
     "fleetwatch.hosts.rejected", unit="{series}", help="Series of hosts that were not taken.", labels=(REPORT_REJECT,)

@@ -41,9 +41,7 @@ class Here:
     )
     """Types of file systems that are not shown."""
     ignored_interfaces: re.Pattern[str] = re.compile(r"(lo|veth.*|cali.*|lxc.*|docker\d+|br-.*)")
-    ignored_disks: re.Pattern[str] = re.compile(
-        r"(ram|loop|fd|zram)\d+|.*(?<=[hsv]d[a-z])\d+|(nvme\d+n\d+|mmcblk\d+)p\d+"
-    )
+    ignored_disks: re.Pattern[str] = re.compile(r"(ram|loop|fd|zram)\d+|[hsv]d[a-z]+\d+|(nvme\d+n\d+|mmcblk\d+)p\d+")
     """Devices that are not shown; partitions are parts of their disk."""
     imds: str = "http://169.254.169.254"
     facts: dict[str, str] = field(default_factory=dict)

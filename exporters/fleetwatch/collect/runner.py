@@ -36,6 +36,15 @@ class NoData(Exception):  # noqa: N818 - it is no error: there is nothing to rep
     """Nothing to report here."""
 
 
+class Incomplete(Exception):  # noqa: N818 - a failure of parts; the message says of which
+    """Some facts could not be read. A source raises it last: what it has yielded before is shown."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.samples: list[Sample] = []
+        """What was yielded; filled in by the runner."""
+
+
 class Source(NamedTuple):
     """A source and its pace. interval, timeout: seconds; jitter: share of the interval by which it may vary."""
 
@@ -135,28 +144,38 @@ class Runner:
             await asyncio.sleep(item.interval * random.uniform(1 - item.jitter, 1 + item.jitter))  # noqa: S311 - no secret
 
     async def cycle(self, item: Source) -> None:
-        """Collect once and show what came; a failure is shown as such and keeps the last values for a while."""
+        """Collect once and show what came; a failure is shown as such and keeps the last values for a while.
+
+        Where only parts failed, the others' new values are shown.
+        """
         state = self._states.setdefault(item.name, {"failures": 0.0, "series": 0.0, "last_success": 0.0})
         started = time.perf_counter()
+        samples, why = await self._outcome(item)
+        if why:
+            self._failed(item, state, why)
+        else:
+            state["failures"] = 0
+            state["last_success"] = self._clock()
+        if samples is None and state["failures"] > KEPT_CYCLES:
+            samples = []
+        if samples is not None:
+            state["series"] = self._meter.replace(item.name, samples)
+        self._show(item.name, state, time.perf_counter() - started)
+
+    async def _outcome(self, item: Source) -> tuple[list[Sample] | None, str]:
+        """What came, None for nothing that could be shown; and what failed, empty for nothing."""
         try:
             # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the time-out.
             async with asyncio.timeout(item.timeout):
-                samples = await asyncio.shield(self._work(item))
+                return await asyncio.shield(self._work(item)), ""
         except NoData:
-            samples = []
+            return [], ""
+        except Incomplete as error:
+            return error.samples, str(error)
         except TimeoutError:
-            self._failed(item, state, f"took longer than {item.timeout:g} s")
-            samples = None
+            return None, f"took longer than {item.timeout:g} s"
         except Exception as error:
-            self._failed(item, state, f"{type(error).__name__}: {error}")
-            samples = None
-        if samples is not None:
-            state["failures"] = 0
-            state["last_success"] = self._clock()
-            state["series"] = self._meter.replace(item.name, samples)
-        elif state["failures"] > KEPT_CYCLES:
-            state["series"] = self._meter.replace(item.name, [])
-        self._show(item.name, state, time.perf_counter() - started)
+            return None, f"{type(error).__name__}: {error}"
 
     def _work(self, item: Source) -> asyncio.Future[list[Sample]]:
         """What the source collects; where it hangs since an earlier cycle, that one's."""
@@ -188,9 +207,14 @@ def _in_thread(item: Source) -> asyncio.Future[list[Sample]]:
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def work() -> None:
+        samples: list[Sample] = []
         try:
-            settle = partial(future.set_result, list(item.collect()))
+            for sample in item.collect():
+                samples.append(sample)  # noqa: PERF402 - what came before a failure counts
+            settle = partial(future.set_result, samples)
         except Exception as error:
+            if isinstance(error, Incomplete):
+                error.samples = samples
             settle = partial(future.set_exception, error)
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle)

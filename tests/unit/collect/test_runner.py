@@ -14,7 +14,7 @@ import pytest
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.runner import KEPT_CYCLES, NoData, Pace, Runner, Source, load, source_names
+from fleetwatch.collect.runner import KEPT_CYCLES, Incomplete, NoData, Pace, Runner, Source, load, source_names
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 
@@ -76,6 +76,26 @@ def test_a_failure_keeps_the_last_values_for_some_cycles(caplog: pytest.LogCaptu
 
     asyncio.run(fail())
     assert [record.message for record in caplog.records] == ["source watched failed: OSError: no such sensor"]
+
+
+def test_where_a_part_fails_the_others_are_shown_and_what_failed_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    def half() -> Iterator[Sample]:
+        yield hosts.LOAD_1M(0.7)
+        raise Incomplete("vmstat: has no pswpin")
+
+    results: list[Iterator[Sample]] = [half(), iter([hosts.LOAD_1M(0.5), hosts.CPU_COUNT(2)])]
+
+    async def fail() -> None:
+        watched = Watched(results.pop)
+        await watched.cycle()
+        assert watched.shown()[hosts.CPU_COUNT.prometheus] == 2
+        await watched.cycle()
+        shown = watched.shown()
+        assert (shown[LOAD], shown[SUCCESS], shown[exporter.COLLECTOR_SERIES.prometheus]) == (0.7, 0, 1)
+        assert hosts.CPU_COUNT.prometheus not in shown
+
+    asyncio.run(fail())
+    assert [record.message for record in caplog.records] == ["source watched failed: vmstat: has no pswpin"]
 
 
 def test_nothing_to_report_is_no_failure() -> None:

@@ -1,56 +1,117 @@
-"""The machine that the exporter runs on: load, processor time, memory, file systems.
+"""The machine as a whole: processor time, load, memory, swap, pressure, uptime.
 
 system_cpu_load_average_1m 0.42
 system_cpu_time_seconds_total{cpu_mode="user"} 1834.2
 system_memory_usage_bytes{system_memory_state="used"} 8.1e9
+system_pressure_time_seconds_total{pressure_resource="io",pressure_kind="full"} 5.38
+
+Formats: proc(5) and Documentation/accounting/psi.rst of the Linux kernel.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterator
-
-import psutil
+from functools import partial
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
+from fleetwatch.collect.hosts._read import count_of, decimal, number, of_file, parts, read, words
 from fleetwatch.collect.runner import source
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Units of processor time in a second."""
+
+# In the order of /proc/stat. Time of guests follows them there and is part of user and nice already.
+MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+
+_STALL = re.compile(rb"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
 
 
 @source(interval=15)
 def host(here: Here) -> Iterator[Sample]:
-    one, five, fifteen = psutil.getloadavg()
-    yield hosts.LOAD_1M(one)
-    yield hosts.LOAD_5M(five)
-    yield hosts.LOAD_15M(fifteen)
-    yield hosts.CPU_COUNT(psutil.cpu_count() or 1)
-    times = psutil.cpu_times()
-    for mode in hosts.CPU_MODE.one_of:
-        yield hosts.CPU_TIME(getattr(times, mode), cpu_mode=mode)
-    yield from _memory()
-    yield from _filesystems()
+    proc = here.proc
+    return parts(
+        of_file(f"{proc}/stat", processors),
+        of_file(f"{proc}/loadavg", load),
+        of_file(f"{proc}/meminfo", memory),
+        of_file(f"{proc}/vmstat", paging),
+        of_file(f"{proc}/uptime", uptime),
+        *(partial(pressure, f"{proc}/pressure/{resource}", resource) for resource in hosts.PRESSURE_RESOURCE.one_of),
+    )
 
 
-def _memory() -> Iterator[Sample]:
-    memory = psutil.virtual_memory()
-    yield hosts.MEMORY_LIMIT(memory.total)
-    for state in hosts.MEMORY_STATE.one_of:
-        yield hosts.MEMORY_USAGE(getattr(memory, state), system_memory_state=state)
+def processors(stat: bytes) -> Iterator[Sample]:
+    """/proc/stat: all processors together, and what the scheduler counts."""
+    total, _, _ = stat.partition(b"\n")
+    name, *times = words(total, 1 + len(MODES))
+    if name != b"cpu":
+        raise ValueError(f"expected a line that begins with cpu, got {total[:40]!r}")
+    for mode, ticks in zip(MODES, times, strict=False):
+        yield hosts.CPU_TIME(number(ticks) / TICKS, cpu_mode=mode)
+    yield hosts.CPU_COUNT(stat.count(b"\ncpu"))
+    yield hosts.PROCESSES_CREATED(count_of(stat, b"processes "))
+    for state in hosts.TASK_STATE.one_of:
+        yield hosts.TASKS(count_of(stat, b"procs_" + state.encode() + b" "), task_state=state)
 
 
-def _filesystems() -> Iterator[Sample]:
-    seen = set()
-    for partition in psutil.disk_partitions(all=False):
-        # A device that is mounted in many places (containers do this) is one space.
-        if partition.device in seen:
-            continue
-        seen.add(partition.device)
-        try:
-            usage = psutil.disk_usage(partition.mountpoint)
-        except OSError:
-            # Unmounted meanwhile, or not ours to see.
-            continue
-        where = partition.mountpoint
-        reserved = usage.total - usage.used - usage.free
-        for state, value in (("used", usage.used), ("free", usage.free), ("reserved", reserved)):
-            yield hosts.FILESYSTEM_USAGE(value, system_filesystem_mountpoint=where, system_filesystem_state=state)
+def load(loadavg: bytes) -> Iterator[Sample]:
+    one, five, fifteen, *_ = words(loadavg, 3)
+    yield hosts.LOAD_1M(decimal(one))
+    yield hosts.LOAD_5M(decimal(five))
+    yield hosts.LOAD_15M(decimal(fifteen))
+
+
+def memory(meminfo: bytes) -> Iterator[Sample]:
+    """/proc/meminfo, in KiB. used is what is left of the total, so that the uses add up; `free` shows the same."""
+    facts = b"\n" + meminfo
+
+    def size(name: bytes) -> int:
+        return count_of(facts, name) * 1024
+
+    total, free, buffers = size(b"MemTotal:"), size(b"MemFree:"), size(b"Buffers:")
+    cached = size(b"Cached:") + size(b"SReclaimable:")
+    # The kernel adds these up one after the other; on a busy machine they may overlap by some pages.
+    used = max(total - free - buffers - cached, 0)
+    yield hosts.MEMORY_LIMIT(total)
+    for state, value in (("used", used), ("free", free), ("cached", cached), ("buffers", buffers)):
+        yield hosts.MEMORY_USAGE(value, system_memory_state=state)
+    if b"\nMemAvailable:" in facts:  # since Linux 3.14
+        yield hosts.MEMORY_AVAILABLE(size(b"MemAvailable:"))
+    unused = size(b"SwapFree:")
+    yield hosts.PAGING_USAGE(max(size(b"SwapTotal:") - unused, 0), system_paging_state="used")
+    yield hosts.PAGING_USAGE(unused, system_paging_state="free")
+
+
+def paging(vmstat: bytes) -> Iterator[Sample]:
+    """/proc/vmstat, in pages and events. The kernel counts all faults and, apart, the major ones among them."""
+    facts = b"\n" + vmstat
+    yield hosts.PAGING_OPERATIONS(count_of(facts, b"pswpin "), system_paging_direction="in")
+    yield hosts.PAGING_OPERATIONS(count_of(facts, b"pswpout "), system_paging_direction="out")
+    major = count_of(facts, b"pgmajfault ")
+    yield hosts.PAGING_FAULTS(major, system_paging_fault_type="major")
+    yield hosts.PAGING_FAULTS(max(count_of(facts, b"pgfault ") - major, 0), system_paging_fault_type="minor")
+    if b"\noom_kill " in facts:  # since Linux 4.13
+        yield hosts.OOM_KILLS(count_of(facts, b"oom_kill "))
+
+
+def uptime(data: bytes) -> Iterator[Sample]:
+    yield hosts.UPTIME(decimal(words(data, 1)[0]))
+
+
+def pressure(path: str, resource: str) -> Iterator[Sample]:
+    """/proc/pressure/*, in microseconds; nothing on kernels built or booted without it."""
+    try:
+        data = read(path)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.EOPNOTSUPP}:
+            return
+        raise OSError(error.errno, error.strerror, path) from None
+    found = _STALL.findall(data)
+    if not found:
+        raise ValueError(f"{path}: expected a line with some and total=, got {data[:40]!r}")
+    for kind, total in found:
+        yield hosts.PRESSURE_TIME(number(total) / 1e6, pressure_resource=resource, pressure_kind=kind.decode())
