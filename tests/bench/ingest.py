@@ -68,7 +68,7 @@ def fleetwatch(core: int) -> Iterator[tuple[int, psutil.Process]]:
             "FLEETWATCH_RECEIVE__HTTP__LISTEN": f"127.0.0.1:{port}",
             "FLEETWATCH_RECEIVE__GRPC__LISTEN": "127.0.0.1:0",
         }
-        yield from _serve([sys.executable, "-m", "fleetwatch", "run"], core, port, environ)
+        yield from serve([sys.executable, "-m", "fleetwatch", "run"], core, port, environ)
 
 
 @contextmanager
@@ -80,11 +80,11 @@ def collector(core: int) -> Iterator[tuple[int, psutil.Process]]:
         for name, text in (("collector", COLLECTOR), ("sink", SINK)):
             config = text.format(folder=f"{folder}/queue", port=port, sink=sink, metrics=metrics)
             Path(folder, f"{name}.yaml").write_text(config, encoding="utf-8")
-        for _ in _serve([program, f"--config={folder}/sink.yaml"], 1 - core, sink, dict(os.environ)):
-            yield from _serve([program, f"--config={folder}/collector.yaml"], core, port, dict(os.environ))
+        for _ in serve([program, f"--config={folder}/sink.yaml"], 1 - core, sink, dict(os.environ)):
+            yield from serve([program, f"--config={folder}/collector.yaml"], core, port, dict(os.environ))
 
 
-def _serve(command: list[str], core: int, port: int, environ: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
+def serve(command: list[str], core: int, port: int, environ: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

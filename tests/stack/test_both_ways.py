@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from fleetwatch.catalogue import all_metrics, llm
+from fleetwatch.catalogue.metric import NANO, Sample
+from fleetwatch.meter import Meter
+from fleetwatch.meter.otlp import export_request
+from fleetwatch.meter.text import exposition
+from fleetwatch.send.client import Answer, Client
 from support import free_port, wait_for
 from support_collector import Gateway
 from support_house import House
@@ -25,7 +32,8 @@ pytestmark = pytest.mark.stack
 # What the translators add. Our own labels and names are compared; these only say where something came from.
 OF_TRANSLATORS = ("job", "instance", "exported_job", "exported_instance")
 SCOPE = "otel_scope_"
-EXPECTED = {metric.prometheus for _, metric in all_metrics()} - {
+# What hosts report depends on the machine; the last test shows all of the catalogue.
+EXPECTED = {metric.prometheus for domain, metric in all_metrics() if domain != "hosts"} - {
     llm.BUDGET_EXHAUSTION.prometheus,  # absent when the day ends before the budget
 }
 # Values of these move with the clock or with the process; each way shows another moment of them.
@@ -176,3 +184,46 @@ def test_a_restart_is_no_reset_where_start_times_are_believed(tmp_path: Path) ->
         wait_for(lambda: prometheus.value(f"{again}{killed + 2}"), 20, "samples after the restart")
         assert prometheus.value("resets(llm_requests_total[1h])") == 0
         assert prometheus.value("llm_requests_total") == 100
+
+
+def test_the_whole_catalogue_has_the_names_of_the_page_behind_the_collector(tmp_path: Path) -> None:
+    meter = Meter()
+    for _, metric in all_metrics():
+        labels = tuple(label.one_of[-1] if label.one_of else "some" for label in metric.labels)
+        if metric.kind == "histogram":
+            meter.observe(metric, labels, NANO)
+        elif metric.kind == "counter":
+            meter.add(metric, labels, 3)
+        else:
+            meter.replace(metric.name, [Sample(metric, labels, 1.5)])
+    resource = {"service.name": "fleetwatch", "service.instance.id": "one"}
+    with translating_collector(tmp_path) as (endpoint, page):
+        client = Client(f"http://{endpoint}")
+        answer = client.post("metrics", export_request(meter, resource, time.time_ns(), "1"))
+        client.close()
+        assert answer == Answer("accepted")
+
+        def shown() -> str:
+            with urllib.request.urlopen(f"http://{page}/metrics") as response:
+                return str(response.read().decode())
+
+        text = wait_for(shown, what="the Collector's page")
+    assert _samples(text) == _samples(exposition(meter, openmetrics=False))
+
+
+def _samples(text: str) -> dict[tuple[str, Series], float]:
+    """Samples of a page without what translators add. An empty label is none to Prometheus."""
+    return {
+        (sample.name, _plain(sample.labels)): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.startswith(("target_info", "otel_scope_info"))
+    }
+
+
+def _plain(labels: Mapping[str, str]) -> Series:
+    return frozenset(
+        (key, _number(value) if key == "le" else value)
+        for key, value in labels.items()
+        if value and key not in OF_TRANSLATORS and not key.startswith(SCOPE)
+    )

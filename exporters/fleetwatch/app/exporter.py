@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import platform
 import signal
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
+from fleetwatch.app import outside
 from fleetwatch.app.books import Books
 from fleetwatch.app.here import here_of, sources
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Runner
+from fleetwatch.meter.otlp import export_request
 from fleetwatch.meter.text import render
-from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
+from fleetwatch.receive import HttpServer, Limits, Tls, serve_http
+from fleetwatch.receive.grpc import GrpcServer, serve_grpc
+from fleetwatch.receive.otlp import Intake
+from fleetwatch.send.client import Client
+from fleetwatch.send.pusher import Pusher
 from fleetwatch.settings import Settings, SettingsError
-from fleetwatch.stack import ports
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricsData
-
-    from fleetwatch.meter.otlp import Pusher
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +60,7 @@ class Exporter:
         domains = ("exporter", "hosts") if settings.host.enabled else ("exporter",)
         self._runner = Runner(sources(settings, here_of(settings), *domains), self._books.meter)
         self._pusher: Pusher | None = None
-        self._export_headers = _headers(settings.export.otlp.headers_file)
+        self._sink = _sink(settings)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -82,7 +79,7 @@ class Exporter:
             raise SettingsError(f"receive: tls_cert_file and tls_key_file are no pair of PEM files: {error}") from None
         except OSError as error:
             await self.stop()
-            raise SettingsError(_refused(setting, listen, error)) from None
+            raise SettingsError(outside.refused(setting, listen, error)) from None
         self._runner.start()
         self._start_export()
         self._tasks = [
@@ -143,90 +140,49 @@ class Exporter:
         return body, headers
 
     def _start_export(self) -> None:
-        export = self._settings.export.otlp
-        if not export.endpoint:
+        if self._sink is None:
             return
-        # The SDK and its exporter are loaded only where they are used: a tenth of a second of every start.
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see above
-
-        from fleetwatch.meter.otlp import Pusher, metrics_data  # noqa: PLC0415 - see above
-
         loop = asyncio.get_running_loop()
         # The same after a restart, and another for each exporter: else two would push into the same series.
         instance = f"{platform.node()}:{self._web.address.rpartition(':')[2]}"
-        resource = Resource(
-            {"service.name": "fleetwatch", "service.version": __version__, "service.instance.id": instance}
-        )
+        resource = {"service.name": "fleetwatch", "service.version": __version__, "service.instance.id": instance}
 
-        async def snapshot() -> MetricsData:
+        async def snapshot() -> bytes:
             self._books.refresh()
-            return metrics_data(self._books.meter, resource, time.time_ns(), __version__)
+            return export_request(self._books.meter, resource, time.time_ns(), __version__)
 
         self._pusher = Pusher(
-            # The store belongs to the loop's thread, the exporter's network calls do not.
+            # The store belongs to the loop's thread, the network calls do not.
             lambda: asyncio.run_coroutine_threadsafe(snapshot(), loop).result(timeout=10),
-            export.endpoint,
-            export.interval,
-            self._export_headers,
+            self._sink,
+            self._settings.export.otlp.interval,
         )
         self._pusher.start()
 
 
+def _sink(settings: Settings) -> Client | None:
+    """Where the metrics are pushed to. Raises SettingsError."""
+    export = settings.export.otlp
+    headers = outside.headers("export.otlp.headers_file", export.headers_file)
+    if not export.endpoint:
+        return None
+    try:
+        return Client(export.endpoint, headers, whole=True)
+    except ValueError as error:
+        raise SettingsError(
+            f"export.otlp.{'headers_file' if str(error).startswith('header') else 'endpoint'}: {error}"
+        ) from None
+
+
 def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
-    receive = settings.receive
-    tls = None
-    if receive.tls_cert_file and receive.tls_key_file:
-        _content("receive.tls_cert_file", receive.tls_cert_file)
-        _content("receive.tls_key_file", receive.tls_key_file)
-        tls = Tls(receive.tls_cert_file, receive.tls_key_file)
-    elif receive.tls_cert_file or receive.tls_key_file:
-        raise SettingsError("receive: tls_cert_file and tls_key_file: expected both or none")
-    limits = Limits(
-        max_body_bytes=receive.max_body_bytes,
-        max_decompressed_bytes=receive.max_decompressed_bytes,
-        max_connections=receive.max_connections,
-        timeout=receive.timeout,
-    )
-    token = None
-    if receive.token_file:
-        _content("receive.token_file", receive.token_file)
-        try:
-            token = TokenFile(receive.token_file)
-        except ValueError as error:
-            raise SettingsError(f"receive.token_file: {error}") from None
-    return Intake(books.writer.sink, books.own, limits, token), tls
+    limits, token, tls = outside.door(settings)
+    return Intake(books.sink, books.own, limits, token), tls
 
 
 def _check_limits(settings: Settings) -> None:
     known = {label.name for _, metric in catalogue.all_metrics() for label in metric.labels if not label.one_of}
     for name in sorted(set(settings.labels.limits) - known):
         raise SettingsError(f"labels.limits.{name}: expected one of {', '.join(sorted(known))}")
-
-
-def _refused(setting: str, listen: str, error: OSError) -> str:
-    """Why an address cannot be had, and the one setting that moves it."""
-    # gRPC tells no number.
-    if error.errno not in (None, errno.EADDRINUSE) or ports.is_free(listen):
-        return f"{setting}: cannot listen on {listen}: {error.strerror or error}"
-    return f"{setting}: {listen} is in use by {ports.holder(listen)}; stop it or set {setting} to another address"
-
-
-def _headers(file: Path | None) -> dict[str, str]:
-    if file is None:
-        return {}
-    text = _content("export.otlp.headers_file", file).decode("utf-8", "replace")
-    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
-    if any(not name.strip() or not colon for name, colon, _ in pairs):
-        raise SettingsError(f"export.otlp.headers_file: {file}: expected one `name: value` a line")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _content(setting: str, file: Path) -> bytes:
-    """What the file of a setting holds. Raises SettingsError."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{setting}: {file} cannot be read: {error.strerror}") from None
 
 
 async def _every(seconds: float, work: Callable[[], bool | None]) -> None:

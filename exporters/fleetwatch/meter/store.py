@@ -14,10 +14,11 @@ import bisect
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from fleetwatch.catalogue.metric import NANO, OTHER, Label, Metric, Sample
+from fleetwatch.catalogue.metric import NANO, OTHER, Metric, Sample
+from fleetwatch.meter.bounds import Bounds
 
 STARTED_EARLIER = 0.0
 """Birth of a series that an earlier process showed: nobody knows it any more, which OTLP writes as 0."""
@@ -47,15 +48,38 @@ class Series:
     histogram: Histogram | None = None
     line: str = ""
     """The text before the value, made once by the exposition."""
+    point: bytes = b""
+    """The OTLP data point before time and value, made once by the export."""
+
+
+class Reported:
+    """One series that a source reports, kept as long as it does. `line` and `point` are as in Series.
+
+    raw: the labels as the source gave them; labels: as they are shown.
+    """
+
+    __slots__ = ("labels", "line", "metric", "point", "raw", "value")
+
+    def __init__(self, metric: Metric, raw: tuple[str, ...], labels: tuple[str, ...], value: float) -> None:
+        self.metric = metric
+        self.raw = raw
+        self.labels = labels
+        self.value = value
+        self.line = ""
+        self.point = b""
 
 
 @dataclass(slots=True)
-class _Bound:
-    """Values of one label that were let in; a closed list lets in nothing else."""
+class _Source:
+    """What a source reported last.
 
-    limit: int
-    admitted: set[str] = field(default_factory=set)
-    closed: bool = False
+    families: the same by metric; plain: no value was past a bound and no two samples became one, so that the same
+    label sets give the same series.
+    """
+
+    rows: list[Reported]
+    families: dict[Metric, list[Reported]]
+    plain: bool
 
 
 class Meter:
@@ -90,12 +114,12 @@ class Meter:
         self._overflow = overflow
         self._implied = dict(implied)
         self._clock = clock
-        self._bounds: dict[Label, _Bound] = {}
+        self._bounds = Bounds(self._limits)
         self._series: dict[Metric, dict[tuple[str, ...], Series]] = {}
         # Raw label values -> series, so that bounds are looked at once per distinct set and not per update.
         self._known: dict[tuple[Metric, tuple[str, ...]], tuple[Series, tuple[str, ...]]] = {}
         self._waiting: list[Series] = []
-        self._gauges: dict[str, list[Sample]] = {}
+        self._sources: dict[str, _Source] = {}
         self._scrapes = 0
         self._last_scrape: float | None = None
         self._released_before: frozenset[tuple[str, tuple[str, ...]]] = frozenset()
@@ -139,36 +163,84 @@ class Meter:
 
         What the source no longer reports is gone, and its label values no longer count for the bounds: each source is
         bounded by itself, so devices that come and go do not use up the room of those that come later, and one host
-        does not that of another.
+        does not that of another. A value that counters were let in with is let in here, too, and needs no room.
 
         Two samples whose labels became equal by a bound are one series: the last one stays.
         """
-        bounds: dict[Label, _Bound] = {}
-        kept: dict[tuple[Metric, tuple[str, ...]], Sample] = {}
-        for sample in samples:
-            metric, values = sample.metric, sample.labels
-            place = metric.implied
-            if place is not None and not values[place]:
-                values = (*values[:place], self._implied.get(metric.label_names[place], ""), *values[place + 1 :])
-            labels, over = self._bounded(metric, values, bounds)
+        fresh = list(samples)
+        if not fresh:
+            # Sources come and go, as hosts do: what is left of those that are gone must not add up.
+            self._sources.pop(source, None)
+            return 0
+        known = self._sources.get(source)
+        if known is not None and _is_same(known, fresh):
+            for row, sample in zip(known.rows, fresh, strict=True):
+                row.value = sample.value
+        else:
+            known = self._sources[source] = self._read(fresh, known)
+        return len(known.rows)
+
+    def revalue(self, source: str, values: Sequence[float]) -> bool:
+        """New values for the samples of a source, in the order of its last `replace`.
+
+        False, and nothing is done, where samples and series are not one to one.
+        """
+        known = self._sources.get(source)
+        if known is None or not known.plain or len(known.rows) != len(values):
+            return False
+        for row, value in zip(known.rows, values, strict=True):
+            row.value = value
+        return True
+
+    def reported_by(self, source: str) -> list[Sample]:
+        """What a source reported last, as it is shown."""
+        known = self._sources.get(source)
+        return [] if known is None else [Sample(row.metric, row.labels, row.value) for row in known.rows]
+
+    def _read(self, samples: Sequence[Sample], before: _Source | None) -> _Source:
+        """Samples with their bounds; texts of series that were reported before are used again."""
+        earlier = {(row.metric, row.labels): row for row in before.rows} if before is not None else {}
+        bounds = Bounds(self._limits, beside=self._bounds)
+        kept: dict[tuple[Metric, tuple[str, ...]], Reported] = {}
+        plain = True
+        for metric, raw, value in samples:
+            labels, over = bounds.apply(metric, self._filled(metric, raw))
             for name in over:
                 self._count_overflow(metric, name)
-            kept[metric, labels] = Sample(metric, labels, sample.value)
-        self._gauges[source] = list(kept.values())
-        return len(kept)
+                plain = False
+            key = (metric, labels)
+            row = earlier.get(key)
+            if row is None:
+                # A tuple that is equal is not kept twice.
+                row = Reported(metric, raw, raw if raw == labels else labels, value)
+            else:
+                row.raw, row.value = raw if raw != row.labels else row.labels, value
+            kept[key] = row
+        rows = list(kept.values())
+        families: dict[Metric, list[Reported]] = {}
+        for row in rows:
+            families.setdefault(row.metric, []).append(row)
+        return _Source(rows, families, plain and len(rows) == len(samples))
 
-    def snapshot(self) -> Iterator[tuple[Metric, list[Series], list[Sample]]]:
-        """(metric, its series, samples that sources report), each metric once, sorted by Prometheus name.
+    def _filled(self, metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels with the value that is implied where the source left it out."""
+        place = metric.implied
+        if place is None or labels[place]:
+            return labels
+        return (*labels[:place], self._implied.get(metric.label_names[place], ""), *labels[place + 1 :])
+
+    def snapshot(self) -> Iterator[tuple[Metric, list[Series], list[Reported]]]:
+        """(metric, its series, those that sources report), each metric once, sorted by Prometheus name.
 
         A series that is not released must be shown as 0: see `shown`.
         """
         self._release_plain()
-        gauges: dict[Metric, list[Sample]] = {}
-        for samples in self._gauges.values():
-            for sample in samples:
-                gauges.setdefault(sample.metric, []).append(sample)
-        for metric in sorted({*self._series, *gauges}, key=lambda metric: metric.prometheus):
-            yield metric, list(self._series.get(metric, {}).values()), gauges.get(metric, [])
+        reported: dict[Metric, list[Reported]] = {}
+        for source in self._sources.values():
+            for metric, rows in source.families.items():
+                reported.setdefault(metric, []).extend(rows)
+        for metric in sorted({*self._series, *reported}, key=lambda metric: metric.prometheus):
+            yield metric, list(self._series.get(metric, {}).values()), reported.get(metric, [])
 
     def scraped(self) -> None:
         """A Prometheus has just been answered."""
@@ -188,7 +260,7 @@ class Meter:
 
     def __len__(self) -> int:
         """Number of series; a histogram counts once per line that it shows."""
-        return self._lines + sum(len(samples) for samples in self._gauges.values())
+        return self._lines + sum(len(source.rows) for source in self._sources.values())
 
     def _release_plain(self) -> None:
         now = self._clock()
@@ -202,7 +274,7 @@ class Meter:
         return not watched or self._hold == 0 or self._scrapes - series.born_scrape >= 2
 
     def _admit(self, metric: Metric, labels: tuple[str, ...]) -> tuple[Series, tuple[str, ...]]:
-        bounded, over = self._bounded(metric, labels, self._bounds)
+        bounded, over = self._bounds.apply(metric, labels)
         family = self._series.setdefault(metric, {})
         if bounded not in family and self._is_full(metric, bounded):
             bounded, more = _other(metric, bounded)
@@ -234,34 +306,19 @@ class Meter:
             return False
         return self._lines + self._reserved + _lines(metric) > self._most
 
-    def _bounded(
-        self, metric: Metric, labels: tuple[str, ...], bounds: dict[Label, _Bound]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The labels with values past a bound replaced, and the names of those labels."""
-        over = []
-        values = list(labels)
-        for place, (label, value) in enumerate(zip(metric.labels, labels, strict=True)):
-            bound = bounds.get(label) or self._bound(label, bounds)
-            if value in bound.admitted:
-                continue
-            if not bound.closed and len(bound.admitted) < bound.limit:
-                bound.admitted.add(value)
-            elif value != OTHER:
-                values[place] = OTHER
-                over.append(label.name)
-        return tuple(values), tuple(over)
-
-    def _bound(self, label: Label, bounds: dict[Label, _Bound]) -> _Bound:
-        if label.one_of:
-            bound = _Bound(len(label.one_of), set(label.one_of), closed=True)
-        else:
-            bound = _Bound(self._limits.get(label.name, label.at_most))
-        bounds[label] = bound
-        return bound
-
     def _count_overflow(self, metric: Metric, name: str) -> None:
         if self._overflow is not None and metric is not self._overflow:
             self.add(self._overflow, (metric.prometheus, name), 1)
+
+
+def _is_same(source: _Source, samples: Sequence[Sample]) -> bool:
+    """Whether these are the label sets that the source had before, in the same order: the usual case."""
+    if not source.plain or len(samples) != len(source.rows):
+        return False
+    return all(
+        row.metric is sample.metric and row.raw == sample.labels
+        for row, sample in zip(source.rows, samples, strict=True)
+    )
 
 
 def _lines(metric: Metric) -> int:

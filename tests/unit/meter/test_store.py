@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from opentelemetry.sdk.resources import Resource
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from fleetwatch.catalogue.metric import NANO, OTHER, counter, gauge, histogram, label
 from fleetwatch.meter import Meter
-from fleetwatch.meter.otlp import metrics_data
+from fleetwatch.meter.otlp import export_request
 from fleetwatch.meter.store import shown, shown_histogram
 from fleetwatch.meter.text import exposition
 
@@ -17,6 +19,8 @@ CALLS = counter("test.calls", unit="{call}", help="Calls.", labels=(AGENT, OUTCO
 COST = counter("test.cost.usd", unit="{USD}", help="Cost.", labels=(AGENT,), scale=NANO)
 WAIT = histogram("test.wait", unit="s", help="Wait.", buckets=(0.1, 1.0))
 LEVEL = gauge("test.level", unit="By", help="Level.", labels=(AGENT,))
+HOST = label("host_name", "A host.", at_most=5, implied=True)
+LOAD = gauge("test.load", unit="1", help="Load.", labels=(HOST, label("cpu", "A processor.", at_most=9)))
 OVERFLOW = counter(
     "test.overflow",
     unit="{value}",
@@ -62,14 +66,72 @@ def test_an_agent_that_was_let_in_is_let_in_everywhere() -> None:
     meter.add(CALLS, ("a", "ok"), 1)
     meter.add(COST, ("b",), 1)
     meter.add(COST, ("c",), 1)
-    meter.replace("s", [LEVEL(1, agent="b"), LEVEL(1, agent="d")])
-    assert [line.split(" ")[0] for line in lines(meter)] == [
-        'test_calls_total{agent="a",outcome="ok"}',
-        'test_cost_usd_total{agent="b"}',
-        f'test_cost_usd_total{{agent="{OTHER}"}}',
-        'test_level_bytes{agent="b"}',
-        f'test_level_bytes{{agent="{OTHER}"}}',
+    assert lines(meter) == [
+        'test_calls_total{agent="a",outcome="ok"} 1',
+        'test_cost_usd_total{agent="b"} 0.000000001',
+        f'test_cost_usd_total{{agent="{OTHER}"}} 0.000000001',
     ]
+
+
+def test_what_counters_show_needs_no_room_among_gauges() -> None:
+    """Else the gauge of an agent that everything else names would be found under _other."""
+    meter = Meter(overflow=OVERFLOW)
+    meter.add(CALLS, ("a", "ok"), 1)
+    meter.replace("s", [LEVEL(1, agent=name) for name in ("x", "y", "z", "a")])
+    assert lines(meter)[1:] == [
+        'test_level_bytes{agent="x"} 1',
+        'test_level_bytes{agent="y"} 1',
+        f'test_level_bytes{{agent="{OTHER}"}} 1',
+        'test_level_bytes{agent="a"} 1',
+        'test_overflow_total{metric="test_level_bytes",label="agent"} 1',
+    ]
+
+
+def test_devices_that_come_and_go_never_use_up_the_room() -> None:
+    meter = Meter(overflow=OVERFLOW)
+    for number in range(100):
+        meter.replace("s", [LEVEL(number, agent=f"disk-{number}"), LEVEL(number, agent=f"disk-{number + 1}")])
+    assert lines(meter) == ['test_level_bytes{agent="disk-99"} 99', 'test_level_bytes{agent="disk-100"} 99']
+    meter.add(COST, ("a",), 0)
+    assert lines(meter)[0] == 'test_cost_usd_total{agent="a"} 0', "nor that of counters"
+
+
+def test_one_source_does_not_use_the_room_of_another() -> None:
+    meter = Meter()
+    meter.replace("host-1", [LEVEL(1, agent=f"a{number}") for number in range(5)])
+    meter.replace("host-2", [LEVEL(2, agent="b0"), LEVEL(2, agent="b1")])
+    assert [line.split('"')[1] for line in lines(meter)] == ["a0", "a1", OTHER, "b0", "b1"]
+
+
+def test_the_implied_label_is_filled_in_where_a_source_leaves_it_out() -> None:
+    meter = Meter(implied={"host_name": "here"})
+    meter.replace("own", [LOAD(1, cpu="0"), LOAD(2, cpu="0", host_name="there")])
+    assert lines(meter) == [
+        'test_load_ratio{host_name="here",cpu="0"} 1',
+        'test_load_ratio{host_name="there",cpu="0"} 2',
+    ]
+    meter.replace("own", [LOAD(3, cpu="0"), LOAD(4, cpu="0", host_name="there")])
+    assert lines(meter) == [
+        'test_load_ratio{host_name="here",cpu="0"} 3',
+        'test_load_ratio{host_name="there",cpu="0"} 4',
+    ]
+    meter.replace("own", [LOAD(5, cpu="0"), LOAD(6, cpu="0", host_name="here")])
+    assert lines(meter) == ['test_load_ratio{host_name="here",cpu="0"} 6'], "the same series twice: the last one stays"
+
+
+REPORTS = st.lists(st.tuples(st.sampled_from("abcd_"), st.sampled_from(["", "h", "i"]), st.integers(0, 9)), max_size=6)
+
+
+@given(st.lists(REPORTS, max_size=6))
+def test_what_is_shown_depends_on_the_last_report_alone(reports: list[list[tuple[str, str, int]]]) -> None:
+    """However much of the one before is used again."""
+    old = Meter(implied={"host_name": "h"}, limits={"cpu": 2})
+    for report in reports:
+        samples = [LOAD(value, cpu=cpu, host_name=host) for cpu, host, value in report]
+        new = Meter(implied={"host_name": "h"}, limits={"cpu": 2})
+        assert old.replace("s", samples) == new.replace("s", samples) == len(old)
+        assert lines(old) == lines(new)
+        assert export_request(old, {}, 1, "") == export_request(new, {}, 1, "")
 
 
 def test_a_closed_list_lets_in_nothing_else() -> None:
@@ -232,8 +294,7 @@ def test_otlp_tells_no_new_start_for_a_series_that_goes_on_after_a_restart() -> 
     meter.resume(frozenset({("test_cost_usd_total", ("a",))}))
     meter.add(COST, ("a",), NANO)
     meter.add(COST, ("b",), NANO)
-    [scope] = metrics_data(meter, Resource({}), 2000 * NANO, "1").resource_metrics[0].scope_metrics
-    points = {
-        (point.attributes or {})["agent"]: point.start_time_unix_nano for point in scope.metrics[0].data.data_points
-    }
+    request = ExportMetricsServiceRequest.FromString(export_request(meter, {}, 2000 * NANO, "1"))
+    [metric] = request.resource_metrics[0].scope_metrics[0].metrics
+    points = {point.attributes[0].value.string_value: point.start_time_unix_nano for point in metric.sum.data_points}
     assert points == {"a": 0, "b": 1000 * NANO}

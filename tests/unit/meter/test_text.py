@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Metric as PrometheusFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as _parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from fleetwatch.catalogue import all_metrics
 from fleetwatch.catalogue.metric import NANO, Sample, counter, gauge, label
 from fleetwatch.meter import Meter
-from fleetwatch.meter.text import exposition, render
+from fleetwatch.meter.text import OPENMETRICS, TEXT, exposition, render, wants_openmetrics
 
 parse_openmetrics: Callable[[str], Iterator[PrometheusFamily]] = _parse_openmetrics
 
@@ -98,3 +99,46 @@ def test_the_scraper_chooses_format_and_compression() -> None:
     assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert headers["content-encoding"] == "gzip"
     assert gzip.decompress(body).endswith(b"# EOF\n")
+
+
+# Prometheus 2.42, 3.x with and without protobuf and created timestamps; vmagent; the Collector; a browser; curl.
+SCRAPERS = [
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    "text/plain;version=0.0.4;q=1,*/*;q=0.1",
+    "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "*/*",
+    "",
+    " application/openmetrics-text ; version=1.0.0 ",
+    "application/openmetrics-text",
+    "application/openmetrics-text; version=0.0.1",
+]
+
+
+@pytest.mark.parametrize("accept", SCRAPERS)
+def test_the_choice_is_that_of_the_client_library(accept: str) -> None:
+    assert wants_openmetrics(accept) == ("openmetrics" in choose_encoder(accept)[1])
+    assert render(Meter(), accept)[1]["content-type"] == (OPENMETRICS if wants_openmetrics(accept) else TEXT)
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.3,text/plain;q=0.5", False),
+        ("text/plain;q=0.5,APPLICATION/OpenMetrics-Text; Version=1.0.0; Q=0.5", True),
+        ("application/openmetrics-text;q=much", False),
+        ("application/openmetrics-text;q=nan", False),
+        ("application/openmetrics-text;version=;q", True),
+    ],
+)
+def test_quality_values_decide_which_the_library_does_not_read(accept: str, openmetrics: bool) -> None:
+    assert wants_openmetrics(accept) == openmetrics
+
+
+@given(st.text(alphabet="aptex/=;,. q01version-openmetrics"))
+def test_no_accept_header_is_too_odd(accept: str) -> None:
+    assert wants_openmetrics(accept) in {True, False}

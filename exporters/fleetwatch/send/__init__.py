@@ -1,0 +1,1 @@
+"""OTLP out: a small blocking client, what a sink's answer means, and a thread that pushes the meter."""
