@@ -25,7 +25,9 @@ import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from fleetwatch.dialects import Record, Translation
-from fleetwatch.receive import GrpcServer, HttpServer, Intake, Limits, Tls, TokenFile, serve_grpc, serve_http
+from fleetwatch.receive import HttpServer, Limits, Tls, TokenFile, serve_http
+from fleetwatch.receive.grpc import GrpcServer, serve_grpc
+from fleetwatch.receive.otlp import Intake
 
 T = TypeVar("T")
 PROTOBUF = "application/x-protobuf"

@@ -1,73 +1,22 @@
-"""Bytes of a request -> its message, whatever the sender made of them."""
+"""Plain bytes of a request -> its message, whatever the sender made of them."""
 
 from __future__ import annotations
 
 import binascii
-import json
-import zlib
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
 from fleetwatch.dialects import decode
-from fleetwatch.receive.errors import BadRequest, TooLarge, UnsupportedType
+from fleetwatch.receive.errors import BadRequest, TooLarge
+from fleetwatch.receive.unpack import json_object
 
 M = TypeVar("M", bound=Message)
 
-# zlib's window argument: 31 reads gzip, 15 the zlib format that HTTP calls deflate.
-_WINDOW = {b"gzip": 31, b"deflate": 15}
 _ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId"})
 # The JSON reader of the standard library nests without end; OTLP itself nests about ten deep.
 _MAX_NESTING = 100
-# One byte of deflate becomes 1,032 at most: slices keep what is made before the limit is noticed small.
-_SLICE = 4096
-# Python's objects take ten to thirty times the space of their JSON.
-_MAX_JSON = 8 << 20
-_MAX_JSON_CONTAINERS = 250_000
-
-
-def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """The body as it was before compression. Never makes more than `limit` + 1 bytes.
-
-    Raises TooLarge, BadRequest for damaged data, UnsupportedType for another encoding than gzip, deflate or identity.
-    """
-    encoding = encoding.strip().lower()
-    if encoding in (b"", b"identity"):
-        if len(body) > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes")
-        return body
-    if encoding not in _WINDOW:
-        raise UnsupportedType("unsupported content encoding; expected gzip, deflate or identity")
-    inflate = zlib.decompressobj(_WINDOW[encoding])
-    parts: list[bytes] = []
-    size = 0
-    for start in range(0, len(body), _SLICE):
-        piece = body[start : start + _SLICE]
-        while piece:
-            if inflate.eof:  # gzip allows several members, one after the other
-                inflate = zlib.decompressobj(_WINDOW[encoding])
-            try:
-                part = inflate.decompress(piece, limit + 1 - size)
-            except zlib.error:
-                raise BadRequest("the compressed body is damaged") from None
-            size += len(part)
-            if size > limit:
-                raise TooLarge(f"the decompressed body is larger than {limit} bytes")
-            parts.append(part)
-            piece = inflate.unused_data
-    if not inflate.eof:
-        raise BadRequest("the compressed body is cut off")
-    return b"".join(parts)
-
-
-def compression_of(body: bytes) -> bytes:
-    """The encoding of a gRPC message that arrives as it was sent: no OTLP request begins with these magic bytes."""
-    if body.startswith(b"\x1f\x8b"):
-        return b"gzip"
-    if body[:1] == b"\x78" and len(body) > 1 and (body[0] << 8 | body[1]) % 31 == 0:
-        return b"deflate"
-    return b"identity"
 
 
 def from_protobuf(body: bytes, kind: type[M]) -> M:
@@ -80,24 +29,14 @@ def from_protobuf(body: bytes, kind: type[M]) -> M:
 
 def from_json(body: bytes, kind: type[M]) -> M:
     """OTLP's JSON: as protobuf's, but ids are hexadecimal. Raises BadRequest and TooLarge."""
-    if len(body) > _MAX_JSON or body.count(b"{") + body.count(b"[") > _MAX_JSON_CONTAINERS:
-        raise TooLarge("the body is too large for JSON; send less at once, or protobuf")
     try:
-        data = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)
-        return ParseDict(_plain(_object(data)), kind(), ignore_unknown_fields=True, max_recursion_depth=_MAX_NESTING)
+        data = json_object(body)
+        return ParseDict(_plain(data), kind(), ignore_unknown_fields=True, max_recursion_depth=_MAX_NESTING)
+    except TooLarge:
+        raise
     # Hostile JSON makes the protobuf reader fail in many ways; each of them says the same of the body.
     except Exception:
         raise BadRequest("the body is not a JSON message of this signal") from None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("expected an object")
-    return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _plain(value: Any) -> Any:

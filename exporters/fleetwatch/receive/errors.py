@@ -9,46 +9,54 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import grpc
+# gRPC's statuses by their numbers: its library would double the memory of a process that only speaks HTTP.
+_INVALID_ARGUMENT = 3
+_DEADLINE_EXCEEDED = 4
+_RESOURCE_EXHAUSTED = 8
+_UNIMPLEMENTED = 12
+_INTERNAL = 13
+_UNAVAILABLE = 14
+_UNAUTHENTICATED = 16
 
 
 class Refusal(Exception):  # noqa: N818 - the subclasses are named for what happened; some of them are no errors of ours
     """A request that is not accepted. The text is shown to the sender: it names no content of the request.
 
-    status: value of the label `status`; http: HTTP status; code: gRPC status; retry_after_s: seconds, None for "never".
+    status: value of the label `status`; http: HTTP status; code: gRPC status, as its number; retry_after_s: seconds,
+    None for "never".
     """
 
     status: ClassVar[str]
     http: ClassVar[int]
-    code: ClassVar[grpc.StatusCode]
+    code: ClassVar[int]
     retry_after_s: float | None = None
 
 
 class BadRequest(Refusal):
-    status, http, code = "bad_request", 400, grpc.StatusCode.INVALID_ARGUMENT
+    status, http, code = "bad_request", 400, _INVALID_ARGUMENT
 
 
 class Unauthorized(Refusal):
-    status, http, code = "unauthorized", 401, grpc.StatusCode.UNAUTHENTICATED
+    status, http, code = "unauthorized", 401, _UNAUTHENTICATED
 
 
 class TooLarge(Refusal):
     # On gRPC RESOURCE_EXHAUSTED would be the word, but some SDKs repeat that one even without RetryInfo.
-    status, http, code = "too_large", 413, grpc.StatusCode.INVALID_ARGUMENT
+    status, http, code = "too_large", 413, _INVALID_ARGUMENT
 
 
 class UnsupportedMethod(Refusal):
-    status, http, code = "unsupported", 405, grpc.StatusCode.UNIMPLEMENTED
+    status, http, code = "unsupported", 405, _UNIMPLEMENTED
 
 
 class UnsupportedType(Refusal):
-    status, http, code = "unsupported", 415, grpc.StatusCode.UNIMPLEMENTED
+    status, http, code = "unsupported", 415, _UNIMPLEMENTED
 
 
 class Broken(Refusal):
     """Our own mistake with these very bytes: repeating them would only fail again."""
 
-    status, http, code = "bad_request", 500, grpc.StatusCode.INTERNAL
+    status, http, code = "bad_request", 500, _INTERNAL
 
 
 class TooSlow(Refusal):
@@ -57,7 +65,7 @@ class TooSlow(Refusal):
     503 and not 408: senders drop what was answered with 408, yet the same bytes over a better network are welcome.
     """
 
-    status, http, code = "timeout", 503, grpc.StatusCode.DEADLINE_EXCEEDED
+    status, http, code = "timeout", 503, _DEADLINE_EXCEEDED
     retry_after_s = 1.0
 
 
@@ -70,7 +78,7 @@ class _Retryable(Refusal):
 class Throttled(_Retryable):
     """The sender is too fast; raised by the sink."""
 
-    status, http, code = "throttled", 429, grpc.StatusCode.RESOURCE_EXHAUSTED
+    status, http, code = "throttled", 429, _RESOURCE_EXHAUSTED
 
     def __init__(self, retry_after_s: float, message: str = "more records wait than can be committed") -> None:
         super().__init__(retry_after_s, message)
@@ -79,7 +87,7 @@ class Throttled(_Retryable):
 class Unavailable(_Retryable):
     """Nothing can be accepted at the moment, for example because the ledger cannot be written; raised by the sink."""
 
-    status, http, code = "unavailable", 503, grpc.StatusCode.UNAVAILABLE
+    status, http, code = "unavailable", 503, _UNAVAILABLE
 
     def __init__(self, retry_after_s: float, message: str = "records cannot be committed at the moment") -> None:
         super().__init__(retry_after_s, message)

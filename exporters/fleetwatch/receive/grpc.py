@@ -9,15 +9,16 @@ from functools import partial
 import grpc
 
 from fleetwatch.receive.answers import retry_info, status_of
-from fleetwatch.receive.body import compression_of
 from fleetwatch.receive.errors import BadRequest, Refusal, TooSlow, Unavailable
 from fleetwatch.receive.limits import Limits, Tls
 from fleetwatch.receive.otlp import SIGNALS, Intake, Signal
 from fleetwatch.receive.server import join_address, split_address
+from fleetwatch.receive.unpack import compression_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 _STREAMS_PER_CONNECTION = 256
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class GrpcServer:
@@ -90,7 +91,7 @@ class GrpcServer:
         with self._intake.holding() as hold:
             body = await self._message(context)
             hold(len(body))
-            return (await self._intake.take(signal, body, compression_of(body))).SerializeToString()
+            return await self._intake.take(signal.name, body, compression_of(body))
 
     async def _message(self, context: Context) -> bytes:
         timeout = self._intake.limits.timeout
@@ -126,8 +127,15 @@ def _authorization(context: Context) -> bytes | None:
 
 
 async def _refuse(context: Context, refusal: Refusal) -> None:
-    trailers = [("grpc-status-details-bin", status_of(refusal).SerializeToString())]
+    trailers = [("grpc-status-details-bin", status_of(refusal))]
     if refusal.retry_after_s is not None:
         # The Python SDK looks for it here.
-        trailers.append(("google.rpc.retryinfo-bin", retry_info(refusal.retry_after_s).SerializeToString()))
-    await context.abort(refusal.code, str(refusal), tuple(trailers))
+        trailers.append(("google.rpc.retryinfo-bin", retry_info(refusal.retry_after_s)))
+    await context.abort(_CODES[refusal.code], str(refusal), tuple(trailers))
+
+
+async def serve_grpc(intake: Intake, listen: str, tls: Tls | None = None) -> GrpcServer:
+    """A started server of OTLP over gRPC; see GrpcServer for its address and its stop(). Raises OSError."""
+    server = GrpcServer(intake, listen, tls)
+    await server.start()
+    return server

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
-
-from fleetwatch.receive.answers import retry_after, status_of
+from fleetwatch.receive.answers import retry_after, status_json, status_of
+from fleetwatch.receive.door import Door, SignalName
 from fleetwatch.receive.errors import (
     BadRequest,
     Refusal,
@@ -19,7 +17,6 @@ from fleetwatch.receive.errors import (
     UnsupportedMethod,
     UnsupportedType,
 )
-from fleetwatch.receive.otlp import SIGNALS, Intake, Signal
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -28,7 +25,7 @@ Send = Callable[[Event], Awaitable[None]]
 
 PROTOBUF = b"application/x-protobuf"
 JSON = b"application/json"
-_BY_PATH = {f"/v1/{signal.name}": signal for signal in SIGNALS.values()}
+_BY_PATH: dict[str, SignalName] = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
 _CLOSE = (b"connection", b"close")
 
 
@@ -48,7 +45,7 @@ class _Head(NamedTuple):
 class OtlpHttp:
     """ASGI application with /v1/traces, /v1/metrics and /v1/logs."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Door) -> None:
         self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,11 +70,11 @@ class OtlpHttp:
         except Refusal as refusal:
             await self._refused(send, signal, refusal, json)
         else:
-            self._intake.observer.request(signal.name, "http", "ok")
-            await _send(send, 200, JSON if json else PROTOBUF, _encode(response, json))
+            self._intake.observer.request(signal, "http", "ok")
+            await _send(send, 200, JSON if json else PROTOBUF, response)
 
-    async def _refused(self, send: Send, signal: Signal, refusal: Refusal, json: bool) -> None:
-        self._intake.observer.request(signal.name, "http", refusal.status)
+    async def _refused(self, send: Send, signal: SignalName, refusal: Refusal, json: bool) -> None:
+        self._intake.observer.request(signal, "http", refusal.status)
         await _refuse(send, refusal, json)
 
     async def busy(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the body is not wanted
@@ -85,7 +82,7 @@ class OtlpHttp:
         refusal = Unavailable(1.0, "too many connections")
         signal = _BY_PATH.get(scope["path"])
         if signal is not None:
-            self._intake.observer.request(signal.name, "http", refusal.status)
+            self._intake.observer.request(signal, "http", refusal.status)
         await _refuse(send, refusal, json=True, close=True)
 
     def _check_method(self, scope: Scope) -> None:
@@ -140,12 +137,6 @@ def _is_json(content_type: bytes) -> bool:
     return kind == JSON
 
 
-def _encode(message: Message, json: bool) -> bytes:
-    if json:
-        return MessageToJson(message, indent=None).encode()
-    return message.SerializeToString()
-
-
 async def _refuse(send: Send, refusal: Refusal, json: bool, close: bool = False) -> None:
     extra: list[tuple[bytes, bytes]] = []
     if refusal.retry_after_s is not None and refusal.http in (429, 503):
@@ -158,7 +149,8 @@ async def _refuse(send: Send, refusal: Refusal, json: bool, close: bool = False)
     # hands looks like a broken network, and it would send the same again.
     if close or isinstance(refusal, TooSlow):
         extra.append(_CLOSE)
-    await _send(send, refusal.http, JSON if json else PROTOBUF, _encode(status_of(refusal), json), extra)
+    body = status_json(refusal) if json else status_of(refusal)
+    await _send(send, refusal.http, JSON if json else PROTOBUF, body, extra)
 
 
 async def _send(

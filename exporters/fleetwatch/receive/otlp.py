@@ -1,14 +1,14 @@
-"""The part that both transports share: bytes of a request -> records -> committed, with what was left out."""
+"""The exporter's intake: bytes of a request -> records -> committed, with what was left out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -21,26 +21,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from fleetwatch.dialects import Record, Translation, translate_logs, translate_metrics, translate_traces
-from fleetwatch.receive.body import decompress, from_json, from_protobuf
-from fleetwatch.receive.errors import Broken, Refusal, TooLarge, Unavailable
+from fleetwatch.receive.body import from_json, from_protobuf
+from fleetwatch.receive.door import Door, Observer, SignalName
+from fleetwatch.receive.errors import Broken, Refusal, Unavailable
 from fleetwatch.receive.limits import Limits
 from fleetwatch.receive.split import WHOLE, split
 from fleetwatch.receive.token import TokenFile
+from fleetwatch.receive.unpack import decompress
 
 log = logging.getLogger(__name__)
 
-SignalName = Literal["traces", "metrics", "logs"]
 Sink = Callable[[list[Record]], Awaitable[None]]
 """Resolves when the records are on disk. Raises Throttled or Unavailable, which ask the sender to come again."""
 Translate = Callable[[Any], Translation]
-
-
-class Observer(Protocol):
-    """Told of every answer. Called in the event loop: it must not block."""
-
-    def request(self, signal: str, transport: str, status: str) -> None: ...
-    def rejected(self, signal: str, reason: str, n: int) -> None: ...
-    def skew(self, ns: int) -> None: ...
 
 
 class Signal(NamedTuple):
@@ -83,8 +76,8 @@ TRANSLATORS: Mapping[SignalName, Translate] = {
 }
 
 
-class Intake:
-    """Takes requests of all signals; one for both transports, so that their bounds are common."""
+class Intake(Door):
+    """Decodes requests, translates them into records and hands those to the sink."""
 
     def __init__(
         self,
@@ -94,42 +87,16 @@ class Intake:
         token: TokenFile | None = None,
         translators: Mapping[SignalName, Translate] = TRANSLATORS,
     ) -> None:
-        self.limits = limits
-        self.observer = observer
+        super().__init__(observer, limits, token)
         self._sink = sink
-        self._token = token
         self._translators = translators
-        self._held = 0
 
-    def admit(self, authorization: bytes | None) -> None:
-        """Raises Unauthorized unless the sender shows the token, if one is asked for."""
-        if self._token is not None:
-            self._token.check(authorization)
-
-    @contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """Count the bytes of one body while it is in memory: `hold(size)` for each part.
-
-        Raises TooLarge past the bound of one body, Unavailable past the bound of all together.
-        """
-        mine = 0
-
-        def hold(size: int) -> None:
-            nonlocal mine
-            mine += size
-            self._held += size
-            if mine > self.limits.max_body_bytes:
-                raise TooLarge(f"the body is larger than {self.limits.max_body_bytes} bytes")
-            if self._held > self.limits.max_held_bytes:
-                raise Unavailable(1.0, "too many requests are arriving at once")
-
-        try:
-            yield hold
-        finally:
-            self._held -= mine
-
-    async def take(self, signal: Signal, body: bytes, encoding: bytes, *, json: bool = False) -> Message:
+    async def take(self, signal: SignalName, body: bytes, encoding: bytes, *, json: bool = False) -> bytes:
         """The response to a request that is now on disk, as far as it was good. Raises Refusal."""
+        response = await self._take(SIGNALS[signal], body, encoding, json)
+        return MessageToJson(response, indent=None).encode() if json else response.SerializeToString()
+
+    async def _take(self, signal: Signal, body: bytes, encoding: bytes, json: bool) -> Message:
         plain = decompress(body, encoding, self.limits.max_decompressed_bytes)
         if json:
             records, rejected, skew = self._translated(signal, from_json(plain, signal.request))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fleetwatch.dialects.wire import as_varint
-from fleetwatch.receive.errors import BadRequest, TooLarge
+from fleetwatch.receive.errors import TooLarge
+from fleetwatch.receive.walk import fields
+from fleetwatch.wire import field
 
 WHOLE = 512 * 1024
 """Bytes up to which a request is left whole, and about the size of the parts of a larger one."""
@@ -21,10 +22,11 @@ LARGEST_HEAD = 128 * 1024
 MOST_ITEMS = 100_000
 
 _GROUPS, _SCOPES, _ITEMS = 0x0A, 0x12, 0x12  # tags: field 1, 2 and 2, each with a length
-_SIZES = {1: 8, 5: 4}  # wire types of fixed size
 
 
-class _Budget:
+class Budget:
+    """Counts what a request is made of. Raises TooLarge past the bound."""
+
     def __init__(self) -> None:
         self.items = 0
 
@@ -39,10 +41,10 @@ def split(body: bytes) -> Iterator[bytes]:
     if len(body) <= WHOLE:
         yield body
         return
-    budget = _Budget()
+    budget = Budget()
     part: list[bytes] = []  # groups
     fresh = 0  # bytes of the part that no earlier part had; repeated heads do not count, so parts stay few
-    for tag, _, start, end in _fields(body, 0, len(body)):
+    for tag, _, start, end in fields(body, 0, len(body)):
         if tag != _GROUPS:
             continue
         head, scopes = _group(body, start, end, budget)
@@ -68,12 +70,12 @@ def split(body: bytes) -> Iterator[bytes]:
         yield b"".join(part)
 
 
-def _group(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, list[tuple[int, int]]]:
+def _group(body: bytes, start: int, end: int, budget: Budget) -> tuple[bytes, list[tuple[int, int]]]:
     """The resource and all else beside the scopes, as it stands; and the places of the scopes' contents."""
     rest: list[bytes] = []
     places: list[tuple[int, int]] = []
     budget.count()
-    for tag, field_start, inner_start, inner_end in _fields(body, start, end):
+    for tag, field_start, inner_start, inner_end in fields(body, start, end):
         if tag == _SCOPES:
             budget.count()
             places.append((inner_start, inner_end))
@@ -82,12 +84,12 @@ def _group(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, l
     return _head(rest), places
 
 
-def _scope(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, list[tuple[int, int]]]:
+def _scope(body: bytes, start: int, end: int, budget: Budget) -> tuple[bytes, list[tuple[int, int]]]:
     """The scope and all else beside the items, as it stands; and the places of runs of whole items with their tags."""
     rest: list[bytes] = []
     runs: list[tuple[int, int]] = []
     run_start = run_end = start
-    for tag, field_start, inner_start, inner_end in _fields(body, start, end):
+    for tag, field_start, inner_start, inner_end in fields(body, start, end):
         if tag != _ITEMS:
             rest.append(body[field_start:inner_end])
             continue
@@ -104,57 +106,12 @@ def _scope(body: bytes, start: int, end: int, budget: _Budget) -> tuple[bytes, l
     return _head(rest), runs
 
 
-def _head(fields: list[bytes]) -> bytes:
-    head = b"".join(fields)
+def _head(parts: list[bytes]) -> bytes:
+    head = b"".join(parts)
     if len(head) > LARGEST_HEAD:
         raise TooLarge(f"a resource or scope is larger than {LARGEST_HEAD} bytes")
     return head
 
 
-def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Of each field its tag, its start, the start of its content, its end. Raises BadRequest."""
-    while at < end:
-        field_start = at
-        tag = body[at]
-        at += 1
-        if tag & 0x80:
-            tag, at = _varint(body, field_start, end)
-        wire = tag & 7
-        if wire == 2:
-            size = body[at] if at < end else 0x80
-            if size & 0x80:
-                size, at = _varint(body, at, end)
-            else:
-                at += 1
-        elif wire == 0:
-            size = _varint(body, at, end)[1] - at
-        elif wire in _SIZES:
-            size = _SIZES[wire]
-        else:
-            raise _bad()
-        if at + size > end:
-            raise _bad()
-        yield tag, field_start, at, at + size
-        at += size
-
-
-def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise _bad()
-
-
-def _field(tag: int, fields: list[bytes]) -> bytes:
-    """A message in a field; tag: below 128."""
-    content = b"".join(fields)
-    return bytes((tag,)) + as_varint(len(content)) + content
-
-
-def _bad() -> BadRequest:
-    return BadRequest("the body is not a protobuf message of this signal")
+def _field(tag: int, parts: list[bytes]) -> bytes:
+    return field(tag >> 3, b"".join(parts))

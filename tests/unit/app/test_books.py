@@ -17,7 +17,7 @@ from fleetwatch.app.books import Books
 from fleetwatch.app.prices import price_book
 from fleetwatch.ledger.query import Reader
 from fleetwatch.meter.text import exposition
-from fleetwatch.settings import Settings
+from fleetwatch.settings import Settings, from_dict
 from support_llm import call
 
 COST = Decimal(100 * 2_500 + 10 * 10_000).scaleb(-9)  # US dollars; see test_store.py
@@ -39,7 +39,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     def start(**settings: Any) -> Books:
         crash()
         given: dict[str, Any] = {"web": {"scrape_interval": 0.000001}, "budgets": [BUDGET], **settings}
-        made.append(Books(Settings(data_dir=tmp_path, **given), PRICES))
+        made.append(Books(from_dict({"data_dir": tmp_path, **given}), PRICES))
         made[-1].writer.open()
         return made[-1]
 
@@ -123,7 +123,7 @@ def test_meter_budgets_and_ledger_agree_after_any_order_of_steps(
     steps: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Labels are bounded to fewer values than come: who is let in is the same after every restart."""
-    settings = Settings.model_validate(
+    settings = from_dict(
         {
             "data_dir": tmp_path_factory.mktemp("data"),
             "web": {"scrape_interval": 0.000001},

@@ -16,8 +16,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from fleetwatch.receive.body import compression_of, decompress, from_json, from_protobuf
+from fleetwatch.receive.body import from_json, from_protobuf
 from fleetwatch.receive.errors import BadRequest, Refusal, TooLarge
+from fleetwatch.receive.unpack import compression_of, decompress
 from support_receive import traces
 
 KINDS = [ExportTraceServiceRequest, ExportMetricsServiceRequest, ExportLogsServiceRequest]

@@ -16,7 +16,8 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # it has no stubs
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from fleetwatch.receive import GrpcServer, Limits, Throttled, TokenFile, Unavailable
+from fleetwatch.receive import Limits, Throttled, TokenFile, Unavailable
+from fleetwatch.receive.grpc import GrpcServer
 from support import wait_for
 from support_receive import Receiver, in_loop, traces
 
