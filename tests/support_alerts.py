@@ -31,8 +31,8 @@ _QUERY_IN_TEMPLATE = re.compile(r'\bquery\s+(?:\(printf\s+)?"((?:[^"\\]|\\.)*)"'
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 # A number is worth nothing without what it counts.
 _UNIT = re.compile(
-    r"USD|%|humanizeDuration|times its even pace"
-    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts)\b"
+    r"USD|%|°C|humanizeDuration|times its even pace"
+    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors)\b"
 )
 
 
@@ -84,7 +84,7 @@ def _labels(alert: Alert, house: House) -> Iterator[str]:
     labels = alert.get("labels", {})
     if labels.get("severity") not in ("page", "ticket", "info"):
         yield f"severity is {labels.get('severity')!r}; expected page, ticket or info"
-    if labels.get("domain") not in ("llm", "exporter"):
+    if labels.get("domain") not in ("llm", "exporter", "hosts"):
         yield f"domain is {labels.get('domain')!r}; expected a domain of the catalogue"
     if not labels.get("owner"):
         yield "no owner"

@@ -11,6 +11,7 @@ from typing import Any
 
 from grafana.house import units
 
+from fleetwatch.catalogue import all_metrics
 from fleetwatch.places import PROJECT
 from support_promql import Series, check
 
@@ -26,10 +27,14 @@ PANELS = {"stat", "timeseries", "bargauge", "table", "heatmap", "state-timeline"
 UNITS = {unit.id for unit in vars(units).values() if isinstance(unit, units.Unit)}
 # (board, panel) -> a window that is fixed because the figure is defined over it.
 FIXED_WINDOWS = {("fw-llm", "Burn rate"): "1h"}
+# Boards about one thing -> the variables that choose it.
+ONE_OF = {"fw-host": ("host_name",)}
 UNIT_WORDS = re.compile(
     r"\b(usd|dollars?|percent|seconds?|ms|minutes?|bytes?|per (second|minute|hour))\b|[%$]|/s\b", re.IGNORECASE
 )
-COUNTER = re.compile(r"\b\w+_(?:total|bucket|sum|count)\b(?:\{[^}]*\})?")
+COUNTER = re.compile(r"\b(\w+_(?:total|bucket|sum|count))\b(?:\{[^}]*\})?")
+# Of the catalogue's making, and no counters for all that their names end like some.
+GAUGES = {metric.prometheus for _, metric in all_metrics() if metric.kind == "gauge"}
 WINDOW = re.compile(r"\[([^\]]+)\]")
 
 
@@ -128,7 +133,7 @@ def windows(board: Json) -> Iterator[str]:
         if target.get("exemplar") is not False:
             yield f"{panel['title']}: query {target['refId']} asks for exemplars"
         for found in COUNTER.finditer(target["expr"]):
-            if target["expr"][found.end() : found.end() + 1] != "[":
+            if target["expr"][found.end() : found.end() + 1] != "[" and found[1] not in GAUGES:
                 yield f"{panel['title']}: query {target['refId']} reads a counter as it stands: {found.group()}"
 
 
@@ -174,8 +179,9 @@ def variables(board: Json) -> Iterator[str]:
             if name not in known:
                 yield f"{panel['title']}: ${name} is no variable of the board"
     for item in board["templating"]["list"]:
-        if item["type"] == "query" and not (item["multi"] and item["includeAll"]):
-            yield f"variable {item['name']}: must offer several values and all"
+        one = item["name"] in ONE_OF.get(board["uid"], ())
+        if item["type"] == "query" and {item["multi"], item["includeAll"]} != {not one}:
+            yield f"variable {item['name']}: must offer {'one value' if one else 'several values and all'}"
 
 
 def names(board: Json, series: Series) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""A fleet on loopback in which everything has happened, and what a board's queries find there. Nothing is made up.
+"""A fleet on loopback in which everything has happened, and what a board's queries find there.
+
+Nothing is made up but what the hosts report (see support_fleet_hosts): no machine has all that a board can show.
 
 A replay of a real trace went to a real exporter, which a real Prometheus scrapes beside itself and a real Alertmanager,
 with the rules as shipped. And what goes wrong in a fleet went wrong: calls came twice, an item made no sense, there
@@ -23,6 +25,8 @@ from support import free_port, wait_for
 from support_alertmanager import Alertmanager, NotificationSink, alert, newest, running_alertmanager
 from support_alerts import ALERTS, RULES
 from support_boards import Json, queries
+from support_fleet_hosts import SETTINGS as ROSTER
+from support_fleet_hosts import reporting_hosts
 from support_grafana import concrete
 from support_house import House, Replay
 from support_otlp import span, traces_of
@@ -38,6 +42,7 @@ SETTINGS: dict[str, Any] = {
     "budgets": [{"name": "overspent", "limit_usd": str(OVERSPENT)}, {"name": "lasts", "limit_usd": "1000000"}],
     # The replay has twice as many.
     "labels": {"limits": {"agent": 4}},
+    **ROSTER,
 }
 
 
@@ -58,6 +63,7 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
         _scraping(program, folder / "prometheus", house, alertmanager) as prometheus,
+        reporting_hosts(house.http),
     ):
         # What happens before the first scrape is no growth.
         wait_for(lambda: prometheus.value("sum(up)") == 3, 20, "the three targets")

@@ -32,5 +32,7 @@ FOREIGN = {
     "alertmanager_notifications_total": Foreign(("integration",), "what the failures are a share of"),
     "alertmanager_alerts": Foreign(("state",), "alerts by state, on the board of the watcher"),
     # Prometheus makes this one of its alerts.
-    "ALERTS": Foreign(("alertname", "alertstate", "severity", "domain", "owner"), "firing alerts, on boards"),
+    "ALERTS": Foreign(
+        ("alertname", "alertstate", "severity", "domain", "owner", "host_name"), "firing alerts, on boards"
+    ),
 }

@@ -25,10 +25,10 @@ FIXED = {
     "llm_budget_usd": ("budget",),
     "llm_budget_spent_usd": ("budget",),
     "llm_budget_forecast_usd": ("budget",),
-    "fleetwatch_collector_success": ("collector",),
-    "fleetwatch_collector_duration_seconds": ("collector",),
-    "fleetwatch_collector_last_success_timestamp_seconds": ("collector",),
-    "fleetwatch_collector_series": ("collector",),
+    "fleetwatch_collector_success": ("host_name", "collector"),
+    "fleetwatch_collector_duration_seconds": ("host_name", "collector"),
+    "fleetwatch_collector_last_success_timestamp_seconds": ("host_name", "collector"),
+    "fleetwatch_collector_series": ("host_name", "collector"),
     "fleetwatch_receiver_requests_total": None,
     "fleetwatch_receiver_rejected_total": None,
     "fleetwatch_ledger_records_total": None,
@@ -36,6 +36,9 @@ FIXED = {
     "fleetwatch_ledger_errors_total": None,
     "fleetwatch_label_overflow_total": ("metric", "label"),
     "fleetwatch_build_info": None,
+    "host_info": None,
+    "system_cpu_time_seconds_total": ("host_name", "cpu_mode"),
+    "system_memory_usage_bytes": ("host_name", "system_memory_state"),
 }
 
 
@@ -106,7 +109,7 @@ def test_labels_of_one_name_are_one_record() -> None:
         for item in metric.labels:
             records.setdefault((domain, item.name), set()).add(item)
     shared = {name for name, found in records.items() if len(found) > 1}
-    assert shared <= {("llm", "reason"), ("exporter", "reason")}
+    assert shared <= {("llm", "reason"), ("exporter", "reason"), ("hosts", "reason")}
 
 
 def test_names_that_users_rely_on_stay() -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from fleetwatch.app import llm_series
 from fleetwatch.app.here import host_name
+from fleetwatch.app.hosts import Hosts
 from fleetwatch.app.own_series import OwnSeries
+from fleetwatch.app.writer import Record as LedgerRecord
 from fleetwatch.app.writer import Writer
 from fleetwatch.catalogue import exporter, llm
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
+from fleetwatch.collect.runner import source_names
+from fleetwatch.dialects import Record
 from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.budgets import Budget, BudgetBook
 from fleetwatch.ledger.usage import Usage
 from fleetwatch.meter import Meter
 from fleetwatch.reckon.price import PriceBook
+from fleetwatch.records.hosts import HostReport
 from fleetwatch.settings import Settings
 
 
@@ -26,22 +32,36 @@ class Books:
     def __init__(self, settings: Settings, prices: PriceBook) -> None:
         self._settings = settings
         self._prices = prices
+        own = host_name(settings)
         self.meter = Meter(
-            limits=settings.labels.limits,
+            limits=_limits(settings),
             most=settings.labels.max_series,
             hold=2 * settings.web.scrape_interval,
             durable=[metric for metric in metrics_of(llm) if metric.durable],
             overflow=exporter.LABEL_OVERFLOW,
-            implied={HOST.name: host_name(settings)},
+            implied={HOST.name: own},
         )
         self.own = OwnSeries(self.meter)
         self.writer = Writer(
             self._open_ledger, opened=self._opened, committed=self.own.committed, failed=self.own.failed
         )
+        # The domain of sources that run whether or not this machine's facts are collected.
+        self.hosts = Hosts(settings, self.meter, own, source_names("exporter"))
         self._budgets: BudgetBook | None = None
         self._duplicates: dict[str, int] = {}
         info = llm.PRICES_INFO(1, source=prices.source, version=prices.version)
         self.meter.replace("prices", [info, llm.PRICES_CHECKED(prices.checked)])
+
+    async def sink(self, records: Sequence[Record]) -> None:
+        """Return when all is safe: calls on disk, hosts in memory, since their next report says it all again.
+
+        Raises what the writer raises.
+        """
+        reports = [record for record in records if type(record) is HostReport]
+        for report in reports:
+            self.hosts.take(report)
+        calls = [record for record in records if not isinstance(record, HostReport)] if reports else records
+        await self.writer.sink(cast(Sequence[LedgerRecord], calls))
 
     def tick(self) -> None:
         """Move what was committed into the meter; let series whose time at zero is over show."""
@@ -72,12 +92,16 @@ class Books:
         self.take()
         due = self.meter.due()
         try:
-            ledger.checkpoint((series.metric.prometheus, series.labels) for series in due)
+            self.hosts.obey(ledger.host_requests())
+            self.hosts.watch()
+            changes = self.hosts.changes()
+            ledger.checkpoint(((series.metric.prometheus, series.labels) for series in due), changes)
         except LedgerError as error:
             self.writer.failing(error)
         else:
             self.writer.working()
             self.meter.release(due)
+            self.hosts.written(changes)
 
     def prune(self) -> bool:
         """Forget some calls that are past their time; returns whether there may be more."""
@@ -96,6 +120,7 @@ class Books:
     def refresh(self) -> None:
         """Bring everything up to the moment; before each scrape and export."""
         self.take()
+        self.hosts.watch()
         self.own.refresh(self.writer)
 
     def close(self) -> None:
@@ -124,6 +149,14 @@ class Books:
             self.meter.add(llm.BUDGET_CHARGED, (name,), nano)
         self.take()
         self.show_budgets()
+        self.hosts.load(ledger.hosts())
+
+
+def _limits(settings: Settings) -> dict[str, int]:
+    """Bounds of labels; the roster needs room for all hosts that it takes."""
+    given = settings.labels.limits
+    hosts = settings.roster.max_hosts + len(settings.roster.expected)
+    return {**given, HOST.name: max(given.get(HOST.name, HOST.at_most), hosts)}
 
 
 def budgets(settings: Settings) -> Sequence[Budget]:

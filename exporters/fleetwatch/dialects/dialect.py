@@ -9,9 +9,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.resource import Resource
+from fleetwatch.records.hosts import HostReport
 from fleetwatch.records.llm import LlmCall, UsagePoint
 
-Record = LlmCall | UsagePoint
+Record = LlmCall | UsagePoint | HostReport
 
 EARLIEST = 1_577_836_800_000_000_000
 """2020-01-01, Unix ns: before it no sender of this kind existed; such a time is a zero, seconds or milliseconds."""
@@ -55,5 +56,5 @@ class Dialect(NamedTuple):
 
     name: str
     order: int
-    spans: Callable[[Resource, Iterable[Span], Batch], list[Span]]
+    spans: Callable[[Resource, Iterable[Span], Batch], Iterable[Span]]
     metrics: Callable[[Resource, ScopeMetrics, Batch], None]

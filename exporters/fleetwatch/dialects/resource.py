@@ -23,7 +23,7 @@ _LARGEST = 16_384
 class Resource(NamedTuple):
     """number: never reused, for look-ups; region: where it runs, or empty; digest: 16 bytes that tell resources apart.
 
-    service: namespace, name and instance id, joined with U+001F.
+    service: namespace, name and instance id, joined with U+001F. name, host: service.name and host.name, or empty.
     """
 
     number: int
@@ -32,6 +32,8 @@ class Resource(NamedTuple):
     region: str
     service: str
     digest: bytes
+    name: str
+    host: str
 
 
 _numbers = itertools.count()
@@ -62,6 +64,8 @@ def _read(message: ResourceMessage) -> Resource:
         region=found.get("cloud.region", ""),
         service="\x1f".join((namespace, name, found.get("service.instance.id", ""))),
         digest=attributes_digest(message.attributes),
+        name=name,
+        host=found.get("host.name", ""),
     )
 
 

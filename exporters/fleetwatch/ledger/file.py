@@ -58,8 +58,10 @@ def open_checked(path: Path) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             db.executescript(f"BEGIN IMMEDIATE; {schema.SCHEMA} COMMIT;")
-        elif version != schema.VERSION:
-            raise LedgerError(path, "other", f"its format is {version}; this program writes {schema.VERSION}")
+        elif version > schema.VERSION or version < min(schema.MIGRATIONS):
+            raise LedgerError(path, "other", schema.told(version))
+        else:
+            _migrate(path, db, version)
         # A file that can be read but not written is found here and not at the first sender.
         db.execute("BEGIN IMMEDIATE")
         db.execute("UPDATE meta SET value = value WHERE name = 'checkpoint'")
@@ -68,6 +70,13 @@ def open_checked(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _migrate(path: Path, db: sqlite3.Connection, version: int) -> None:
+    """Bring the file up to the current version, each step in a transaction of its own."""
+    for step in range(version, schema.VERSION):
+        db.executescript(f"BEGIN IMMEDIATE; {schema.MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
+        log.info("%s: format %d is now %d", path, step, step + 1)
 
 
 def _check(path: Path, db: sqlite3.Connection) -> None:

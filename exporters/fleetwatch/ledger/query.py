@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
+from urllib.parse import quote
 
-from fleetwatch.ledger import schema
+from fleetwatch.ledger import roster, schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.totals import QUARTER
+from fleetwatch.records.hosts import Host
 
 GROUPS = ("agent", "team", "provider", "model", "operation", "outcome", "confidence", "day", "hour")
 
@@ -63,7 +65,7 @@ class Reader:
         if not path.exists():
             raise LedgerError(path, "other", "there is no such file yet: the exporter makes it when it starts")
         try:
-            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            self._db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
             self._db.execute("BEGIN")
             self._db.execute("SELECT value FROM meta").fetchall()
         except sqlite3.Error as error:
@@ -100,6 +102,17 @@ class Reader:
             groups.setdefault(group, []).append((row[len(by)], list(row[len(by) + 1 :])))
         spending = [_spending(group, parts) for group, parts in groups.items()]
         return sorted(spending, key=lambda item: (-item.cost, -item.requests, item.group))
+
+    def hosts(self) -> list[Host]:
+        """The roster as of the writer's last checkpoint. Raises LedgerError for a file without one."""
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != schema.VERSION:
+            raise LedgerError(self.path, "other", schema.told(version))
+        return roster.read_hosts(self._db)
+
+    def checkpoint_at(self) -> int:
+        """When the writer wrote its last checkpoint, Unix nanoseconds; 0 for never."""
+        return int(self._db.execute("SELECT value FROM meta WHERE name = 'checkpoint_at'").fetchone()[0])
 
     def verify(self) -> list[str]:
         """What is wrong with the ledger, a sentence each; empty when all sums agree."""

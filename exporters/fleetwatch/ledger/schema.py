@@ -11,6 +11,8 @@
     released     durable series whose true value has been shown, as (Prometheus name, labels as JSON)
     meta         checkpoint: id of the last call that totals and quarters contain, and when that was; pruned_before:
                  calls older than this may be gone
+    hosts        the roster: a row per host, as of the last checkpoint; see records.hosts.Host
+    host_requests   what other processes ask of the roster; see roster.py
     marks        id of the last call that had come at the first look of a day (days since 1970): tells which are old
 
 Rows, duplicates and usage state are written with every commit. Totals and quarters are written at a checkpoint; at
@@ -21,7 +23,8 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
+"""Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
 """Columns of token counts, in the order of records.llm.Tokens and of the catalogue's `kind`."""
@@ -29,6 +32,23 @@ TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "aud
 SUMS = ("requests", "cost", *TOKEN_KINDS)
 
 _COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
+
+_HOSTS = """
+CREATE TABLE hosts (
+    name TEXT PRIMARY KEY,
+    first_seen INTEGER NOT NULL, since INTEGER NOT NULL, last_report INTEGER NOT NULL, sent INTEGER NOT NULL,
+    lag INTEGER NOT NULL, interval INTEGER NOT NULL,
+    confirmed_at INTEGER, goodbye_at INTEGER, notice_at INTEGER, silent_at INTEGER,
+    instance_type TEXT NOT NULL, region TEXT NOT NULL, lifecycle TEXT NOT NULL
+) WITHOUT ROWID;
+-- AUTOINCREMENT: the number of a request that was taken must not come again, its sender may still ask about it.
+CREATE TABLE host_requests (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, wish TEXT NOT NULL, at INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS = {1: _HOSTS}
+"""Version of a file -> what makes it the next version."""
 
 SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -74,8 +94,17 @@ CREATE TABLE usage_waiting (
 ) WITHOUT ROWID;
 CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
+{_HOSTS}
 PRAGMA user_version = {VERSION};
 """
+
+
+def told(version: int) -> str:
+    """Why a file of another version cannot be used as it is."""
+    if version < VERSION:
+        return f"its format is {version}; an exporter of this version makes it {VERSION} when it starts"
+    return f"its format is {version}; this program knows up to {VERSION}: run the newer one"
+
 
 INSERT_CALL = (
     f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token) "

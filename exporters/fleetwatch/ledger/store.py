@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fleetwatch.catalogue.metric import OTHER
-from fleetwatch.ledger import schema
+from fleetwatch.ledger import roster, schema
 from fleetwatch.ledger.answers import Answers
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.file import hold, open_checked
 from fleetwatch.ledger.totals import LABELS, QUARTER, CallLabels, Total
 from fleetwatch.ledger.usage import Usage
+from fleetwatch.records.hosts import Host
 from fleetwatch.records.llm import LlmCall, UsagePoint
 
 if TYPE_CHECKING:
@@ -141,12 +142,28 @@ class Ledger:
         rows = self.query("SELECT metric, labels FROM released")
         return frozenset((metric, tuple(json.loads(labels))) for metric, labels in rows)
 
-    def checkpoint(self, released: Iterable[tuple[str, tuple[str, ...]]] = ()) -> None:
-        """Write totals and quarters up to the last commit that was taken, and newly released series."""
+    def hosts(self) -> list[Host]:
+        """The roster as of the last checkpoint. Raises LedgerError."""
+        try:
+            return roster.read_hosts(self._db)
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
+
+    def host_requests(self) -> list[roster.Request]:
+        """What other processes ask of the roster. Raises LedgerError."""
+        try:
+            return roster.read_requests(self._db)
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
+
+    def checkpoint(
+        self, released: Iterable[tuple[str, tuple[str, ...]]] = (), hosts: roster.Changes = roster.NO_CHANGES
+    ) -> None:
+        """Write totals and quarters up to the last commit that was taken, newly released series, and the roster."""
         if self._fresh:
             raise RuntimeError("take() before checkpoint(): the file would know of calls that the meter does not")
         now = self._clock()
-        self._transaction(lambda: self._write_checkpoint(list(released), now))
+        self._transaction(lambda: self._write_checkpoint(list(released), hosts, now))
         self._dirty.clear()
         self.checkpoint_at = now
 
@@ -282,7 +299,7 @@ class Ledger:
                 self._db.execute("DELETE FROM label_sets WHERE id = ?", (number,))
                 del self._label_ids[labels], self._labels[number]
 
-    def _write_checkpoint(self, released: list[tuple[str, tuple[str, ...]]], now: int) -> None:
+    def _write_checkpoint(self, released: list[tuple[str, tuple[str, ...]]], hosts: roster.Changes, now: int) -> None:
         last = self._last_call()
         before = self._meta("checkpoint")
         self._db.execute(schema.FOLD_QUARTERS, (before, last))
@@ -290,6 +307,7 @@ class Ledger:
         self._db.executemany(_WRITE_TOTAL, rows)
         names = [(metric, json.dumps(labels)) for metric, labels in released]
         self._db.executemany("INSERT OR IGNORE INTO released VALUES (?, ?)", names)
+        roster.write(self._db, hosts)
         meta = (("checkpoint", last), ("checkpoint_at", now))
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
 

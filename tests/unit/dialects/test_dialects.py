@@ -49,7 +49,9 @@ print([dialect.name for dialect in dialects()], [getattr(record, "operation", re
     done = subprocess.run(
         [sys.executable, "-c", script], input=request.SerializeToString(), capture_output=True, check=False
     )
-    assert done.stdout.decode().strip() == "['otel_genai', 'second'] ['chat', 'web']", done.stderr.decode()
+    assert done.stdout.decode().strip() == "['host_report', 'otel_genai', 'second'] ['chat', 'web']", (
+        done.stderr.decode()
+    )
 
 
 def test_spans_of_other_kinds_are_accepted_and_leave_nothing() -> None:

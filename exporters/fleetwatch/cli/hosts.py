@@ -1,0 +1,120 @@
+"""`fleetwatch hosts list|confirm|forget`: the roster of hosts that push, from the ledger."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
+from fleetwatch.settings import load
+
+if TYPE_CHECKING:  # loaded only when a verb runs
+    from fleetwatch.ledger.roster import Wish
+    from fleetwatch.reckon.roster import Rules
+    from fleetwatch.records.hosts import Host
+
+COLUMNS = ("host", "state", "expected", "last_report", "age_s", "instance_type", "region", "lifecycle", "first_seen")
+
+PATIENCE = 12.0
+"""Seconds to wait for the exporter to do what it is asked: two of its checkpoints."""
+
+
+@click.group("hosts")
+def command() -> None:
+    """Hosts whose sidecars report to this exporter: who is there, who left, who is missing."""
+
+
+@command.command("list")
+@config_option
+@format_option
+def list_hosts(config: Path | None, style: str) -> None:
+    """Every host with its state, as of the exporter's last checkpoint (some seconds ago)."""
+    from fleetwatch.app.hosts import rules_of  # noqa: PLC0415 - the other verbs do not need it
+    from fleetwatch.reckon import roster  # noqa: PLC0415 - see above
+
+    rules = rules_of(load(config))
+    with open_ledger(config) as ledger:
+        known, at = ledger.hosts(), ledger.checkpoint_at()
+    now = time.time_ns()
+    rows = [_row(host, rules, now) for host in known]
+    missing = sorted(rules.expected - {host.name for host in known})
+    rows += [(name, "never_seen", "yes", "", "", "", "", "", "") for name in missing]
+    counts = [roster.state(host) for host in known] + ["never_seen"] * len(missing)
+    words = ", ".join(f"{counts.count(word)} {word}" for word in dict.fromkeys(sorted(counts)))
+    told = f"{len(rows)} hosts: {words}" if rows else "No host has reported, and roster.expected names none."
+    age = (now - at) / roster.SECOND
+    if known and age > PATIENCE:
+        told += f". The exporter wrote this {_ago(age)} ago; is it running?"
+    show(style, COLUMNS, sorted(rows, key=lambda row: str(row[0])), note=told)
+
+
+@command.command("confirm")
+@click.argument("name")
+@config_option
+def confirm(name: str, config: Path | None) -> None:
+    """Expect NAME from now on: it is missed when it falls silent. Hosts are also learned, see roster.learn."""
+    _ask(config, name, "confirm", "is expected from now on", "will be expected")
+
+
+@command.command("forget")
+@click.argument("name")
+@config_option
+def forget(name: str, config: Path | None) -> None:
+    """Take NAME out of the roster: it is missed no longer. Should it report again, it is a newcomer."""
+    _ask(config, name, "forget", "is forgotten", "will be forgotten")
+
+
+def _ask(config: Path | None, name: str, wish: Wish, done: str, later: str) -> None:
+    from fleetwatch.ledger.errors import LedgerError  # noqa: PLC0415 - the other verbs do not need it
+    from fleetwatch.ledger.roster import ask, is_waiting  # noqa: PLC0415 - see above
+
+    settings = load(config)
+    path = settings.ledger_path
+    with open_ledger(config) as ledger:
+        known = [host.name for host in ledger.hosts()]
+    shown = printable(name)
+    if name not in known:
+        raise click.ClickException(f"{shown}: no such host; `fleetwatch hosts list` shows the {len(known)} known ones")
+    if wish == "forget" and name in settings.roster.expected:
+        raise click.ClickException(f"{shown}: roster.expected names it, so it stays; take it out there first")
+    try:
+        number = ask(path, name, wish)
+        until = time.monotonic() + PATIENCE
+        while is_waiting(path, number):
+            if time.monotonic() > until:
+                click.echo(f"{shown} {later} when the exporter runs again: it has not taken the request yet")
+                return
+            time.sleep(0.2)
+    except LedgerError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{shown} {done}")
+
+
+def _row(host: Host, rules: Rules, now: int) -> tuple[object, ...]:
+    from fleetwatch.reckon import roster  # noqa: PLC0415 - see above
+
+    return (
+        host.name,
+        roster.state(host),
+        "yes" if roster.is_expected(host, rules) else "no",
+        _utc(host.last_report),
+        round((now - host.last_report) / roster.SECOND),
+        host.instance_type,
+        host.region,
+        host.lifecycle,
+        _utc(host.first_seen),
+    )
+
+
+def _utc(ns: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns / 1e9))
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
