@@ -5,25 +5,30 @@ A board's file names its panels and ends with `dashboard = board(...)`, the page
 
 from grafana.house import units
 from grafana.house.board import Board, Variable, board
-from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, OUTCOMES, WARN, Limits
+from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, NEUTRAL, OUTCOMES, QUIET, WARN, Limits
 from grafana.house.layout import answer, row
-from grafana.house.panels import Column, bars, heatmap, stat, state_timeline, table, text, timeseries
-from grafana.house.promql import RANGE, RATE, Expr, Not, Scope, outside, top, total
+from grafana.house.panels import bars, heatmap, stat, state_timeline, text, timeseries
+from grafana.house.promql import RANGE, RATE, Expr, Not, Recorded, Scope, outside, top, total
+from grafana.house.tables import Column, Facts, table
 
 __all__ = [
     "ANSWERS",
     "BAD",
     "CONFIDENCES",
     "GOOD",
+    "NEUTRAL",
     "OUTCOMES",
+    "QUIET",
     "RANGE",
     "RATE",
     "WARN",
     "Board",
     "Column",
     "Expr",
+    "Facts",
     "Limits",
     "Not",
+    "Recorded",
     "Scope",
     "Variable",
     "answer",

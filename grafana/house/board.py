@@ -38,6 +38,12 @@ class Variable:
     metric: Metric
     """The metric whose series know the values."""
 
+    title: str = ""
+    """What stands beside the choice; by default the label's name."""
+
+    one: bool = False
+    """Exactly one value, at first the first: for a board about one thing."""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -58,9 +64,13 @@ def board(
     variables: Sequence[Variable] = (),
     leads_to: Sequence[tuple[str, str]] = (),
     alerts: str = "",
+    alerts_where: str = 'severity!="info"',
     since: str = "now-6h",
 ) -> Board:
-    """The board of a domain. leads_to: (stem, title) of boards with the details. alerts: domain whose alerts show."""
+    """The board of a domain. leads_to: (stem, title) of boards with the details. alerts: domain whose alerts show.
+
+    alerts_where: which of them, as matchers; on a board about one thing, those about that thing.
+    """
     subtitle = Row("", (text(f"### {question}"),))
     dashboard = core.Dashboard(
         title=title,
@@ -72,7 +82,7 @@ def board(
         panels=place([subtitle, *rows]),
         templating=core.Templating([_datasource(), *_chained(variables)]),
         links=[_link(other, name) for other, name in leads_to],
-        annotations=core.Annotations([_firing(alerts)] if alerts else []),
+        annotations=core.Annotations([_firing(alerts, alerts_where)] if alerts else []),
         time=core.Time(since, "now"),
         timePicker=core.TimePicker([], []),
         timezone="browser",
@@ -142,21 +152,21 @@ def _chained(variables: Sequence[Variable]) -> list[Json]:
         before = [other.label for other in variables[:number] if other.label in variable.metric.labels]
         narrowed = ",".join(f'{label.name}=~"${label.name}"' for label in before)
         query = f"label_values({variable.metric.prometheus}{{{narrowed}}}, {variable.label.name})"
+        # .* and not the list of values: series without the label, and values newer than the page, count.
+        every = {"allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
         made.append(
             {
                 "type": "query",
                 "name": variable.label.name,
-                "label": variable.label.name.capitalize(),
+                "label": variable.title or variable.label.name.capitalize(),
                 "description": variable.label.help,
                 "datasource": DATASOURCE,
                 "definition": query,
                 "query": {"query": query, "refId": f"variable-{variable.label.name}"},
-                # .* and not the list of values: series without the label, and values newer than the page, count.
-                "allValue": ".*",
-                "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
+                **({"current": {}} if variable.one else every),
                 "hide": 0,
-                "includeAll": True,
-                "multi": True,
+                "includeAll": not variable.one,
+                "multi": not variable.one,
                 "options": [],
                 "refresh": 2,
                 "regex": "",
@@ -172,7 +182,7 @@ def _link(stem: str, title: str) -> Any:
     )
 
 
-def _firing(domain: str) -> Json:
+def _firing(domain: str, where: str) -> Json:
     """Alerts that fire, as marks in every chart."""
     return {
         "name": "Alerts that fire",
@@ -180,7 +190,7 @@ def _firing(domain: str) -> Json:
         "enable": True,
         "hide": False,
         "iconColor": "red",
-        "expr": f'ALERTS{{domain="{domain}",alertstate="firing",severity!="info"}}',
+        "expr": f'ALERTS{{domain="{domain}",alertstate="firing",{where}}}',
         "titleFormat": "{{alertname}}",
         "textFormat": "{{severity}}",
         "step": "30s",

@@ -1,23 +1,22 @@
 """The kinds of panels that boards are made of, in one taste: values from zero, one tooltip for all series.
 
 Every panel says what it shows (`help`), in which unit, and what its emptiness means (`no_data`).
-grafanalib's Table, Heatmap and BarGauge still write fields of old Grafana versions; these are `_Modern` here.
+grafanalib's Table, Heatmap and BarGauge still write fields of old Grafana versions; these are `Modern` here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from grafana.house.colours import BAD, GOOD, NEUTRAL, QUIET, Limits, Meaning, steps
-from grafana.house.links import cell_link, runbook_link, series_link
+from grafana.house.links import runbook_link, series_link
 from grafana.house.promql import Expr
 from grafana.house.units import Unit
 from grafanalib import core
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-QUIET_CELL = "–"
 
 Json = dict[str, Any]
 
@@ -29,15 +28,6 @@ class Panel:
     body: Any  # a grafanalib panel; the library has no types
     height: int = 8
     width: int = 0
-
-
-class Column(NamedTuple):
-    """A column of numbers in a table, one query."""
-
-    title: str
-    expr: Expr
-    unit: Unit
-    meaning: Meaning | None = None
 
 
 def stat(
@@ -61,12 +51,12 @@ def stat(
     body = core.Stat(
         title=title,
         dataSource=DATASOURCE,
-        targets=_targets([expr], instant=True),
-        description=_help(help, [expr]),
+        targets=targets([expr], instant=True),
+        description=described(help, [expr]),
         format=unit.id,
         decimals=unit.decimals,
         noValue=no_data,
-        mappings=[*_mappings(mappings), _when_empty(no_data, empty)],
+        mappings=[*value_mappings(mappings), _when_empty(no_data, empty)],
         color={"mode": "thresholds"},
         colorMode="value",
         graphMode="none",
@@ -94,8 +84,8 @@ def timeseries(
     body = core.TimeSeries(
         title=title,
         dataSource=DATASOURCE,
-        targets=_targets(exprs),
-        description=_help(help, exprs),
+        targets=targets(exprs),
+        description=described(help, exprs),
         unit=unit.id,  # without decimals: an axis needs as many as its steps have
         lineWidth=2,
         fillOpacity=25 if stacked else 8,
@@ -131,12 +121,12 @@ def bars(
     """One horizontal bar per series, sorted as the query sorts: use `top`. link: board opened by a click on a bar."""
     # A single bar goes without a name unless it is asked for. Colours match names, and need none to be set.
     labels = [] if colours or len(exprs) > 1 else [f"${{__field.labels.{label}}}" for label in exprs[0].by]
-    body = _Modern(
+    body = Modern(
         kind="bargauge",
         title=title,
         dataSource=DATASOURCE,
-        targets=_targets(exprs, instant=True),
-        description=_help(help, exprs),
+        targets=targets(exprs, instant=True),
+        description=described(help, exprs),
         links=runbook_link(runbook),
         thresholds=steps(meaning),
         defaults={
@@ -166,57 +156,14 @@ def bars(
     return Panel(body, width=width)
 
 
-def table(
-    title: str,
-    keys: Sequence[str],
-    columns: Sequence[Column],
-    *,
-    help: str,
-    sort: str,
-    no_data: str = "No data",
-    link: str = "",
-    runbook: str = "",
-    height: int = 8,
-    width: int = 0,
-) -> Panel:
-    """One row per set of label values (`keys`), one query per column. sort: title of the column, largest first.
-
-    link: board opened by a click on a key, with the key as its variable.
-    """
-    if wrong := [column.title for column in columns if tuple(column.expr.by) != tuple(keys)]:
-        raise ValueError(f"table {title}: expected labels {', '.join(keys)} in {', '.join(wrong)}")
-    if sort not in [column.title for column in columns]:
-        raise ValueError(f"table {title}: has no column {sort}")
-    exprs = [column.expr for column in columns]
-    body = _Modern(
-        kind="table",
-        title=title,
-        dataSource=DATASOURCE,
-        targets=_targets(exprs, instant=True, format="table"),
-        description=_help(help, exprs),
-        links=runbook_link(runbook),
-        transformations=_as_one_table(keys, columns),
-        thresholds=steps(NEUTRAL),
-        defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": 64}},
-        overrides=[*_key_columns(keys, link), *(_number_column(column) for column in columns)],
-        options={
-            "showHeader": True,
-            "cellHeight": "sm",
-            "frameIndex": 0,
-            "sortBy": [{"displayName": sort, "desc": True}],
-        },
-    )
-    return Panel(body, height=height, width=width)
-
-
 def heatmap(title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No data", width: int = 0) -> Panel:
     """A histogram's buckets over time: the scale below says which colour is many. expr: from `Scope.buckets`."""
-    body = _Modern(
+    body = Modern(
         kind="heatmap",
         title=title,
         dataSource=DATASOURCE,
-        targets=_targets([expr], format="heatmap"),
-        description=_help(help, [expr]),
+        targets=targets([expr], format="heatmap"),
+        description=described(help, [expr]),
         thresholds=steps(NEUTRAL),
         defaults={"noValue": no_data, "custom": {"hideFrom": {"legend": False, "tooltip": False, "viz": False}}},
         options={
@@ -257,9 +204,9 @@ def state_timeline(
     body = core.StateTimeline(
         title=title,
         dataSource=DATASOURCE,
-        targets=_targets(exprs),
-        description=_help(help, exprs),
-        mappings=_mappings(mappings or {"1": ("Up", GOOD), "0": ("Down", BAD)}),
+        targets=targets(exprs),
+        description=described(help, exprs),
+        mappings=value_mappings(mappings or {"1": ("Up", GOOD), "0": ("Down", BAD)}),
         thresholds=steps(Limits(1, 1, falling=True)),
         legendDisplayMode="list",
         showValue="never",
@@ -278,7 +225,7 @@ def text(markdown: str, *, height: int = 2) -> Panel:
     return Panel(body, height=height, width=24)
 
 
-class _Modern(core.Panel):  # type: ignore[misc]  # grafanalib has no types
+class Modern(core.Panel):  # type: ignore[misc]  # grafanalib has no types
     """A panel kind in the schema of today: options and field defaults as Grafana 8 and newer read them."""
 
     def __init__(self, kind: str, options: Json, defaults: Json, overrides: Sequence[Json] = (), **common: Any) -> None:
@@ -291,7 +238,7 @@ class _Modern(core.Panel):  # type: ignore[misc]  # grafanalib has no types
         return self.panel_json({"type": self.kind, "options": self.options, "fieldConfig": self.field_config})
 
 
-def _targets(exprs: Iterable[Expr], *, instant: bool = False, format: str = "time_series") -> list[Any]:
+def targets(exprs: Iterable[Expr], *, instant: bool = False, format: str = "time_series") -> list[Any]:
     return [
         core.Target(
             expr=expr.text,
@@ -305,7 +252,7 @@ def _targets(exprs: Iterable[Expr], *, instant: bool = False, format: str = "tim
     ]
 
 
-def _help(help: str, exprs: Iterable[Expr]) -> str:
+def described(help: str, exprs: Iterable[Expr]) -> str:
     """The description, with a word on the board's filters where they cannot narrow the figures."""
     unscoped = sorted(frozenset[str]().union(*(expr.unscoped for expr in exprs)))
     if not unscoped:
@@ -314,7 +261,7 @@ def _help(help: str, exprs: Iterable[Expr]) -> str:
     return f"{help}\n\n{filters} not apply to every figure here."
 
 
-def _mappings(mappings: Mapping[str, tuple[str, str]] | None) -> list[Json]:
+def value_mappings(mappings: Mapping[str, tuple[str, str]] | None) -> list[Json]:
     if not mappings:
         return []
     options = {
@@ -334,41 +281,3 @@ def _colour(name: str, colour: str) -> Json:
         "matcher": {"id": "byName", "options": name},
         "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
     }
-
-
-def _as_one_table(keys: Sequence[str], columns: Sequence[Column]) -> list[Json]:
-    """Queries joined on their labels. A lone query's number is called Value, several are Value #A, Value #B …"""
-    names = {key: key.capitalize() for key in keys}
-    names |= {f"Value #{chr(ord('A') + number)}": column.title for number, column in enumerate(columns)}
-    if len(columns) == 1:
-        names["Value"] = columns[0].title
-    order = {name: number for number, name in enumerate(names)}
-    return [
-        {"id": "merge", "options": {}},
-        {
-            "id": "organize",
-            "options": {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": names},
-        },
-    ]
-
-
-def _key_columns(keys: Sequence[str], link: str) -> Iterator[Json]:
-    """The last key is the row's own name and gets the most room."""
-    for key in keys:
-        properties: list[Json] = [{"id": "custom.minWidth", "value": 190 if key == keys[-1] else 100}]
-        if link:
-            properties.append({"id": "links", "value": [cell_link(link, key)]})
-        yield {"matcher": {"id": "byName", "options": key.capitalize()}, "properties": properties}
-
-
-def _number_column(column: Column) -> Json:
-    properties: list[Json] = [{"id": "unit", "value": column.unit.id}, {"id": "noValue", "value": QUIET_CELL}]
-    if column.unit.decimals is not None:
-        properties.append({"id": "decimals", "value": column.unit.decimals})
-    if column.meaning is not None:
-        properties += [
-            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
-            {"id": "thresholds", "value": {"mode": "absolute", "steps": steps(column.meaning)}},
-            {"id": "color", "value": {"mode": "thresholds"}},
-        ]
-    return {"matcher": {"id": "byName", "options": column.title}, "properties": properties}

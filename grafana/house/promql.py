@@ -15,6 +15,25 @@ from typing import Literal, NamedTuple
 
 from fleetwatch.catalogue.metric import Label, Metric
 
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A gauge that a rule of prometheus/rules records, with the labels that the rule keeps."""
+
+    prometheus: str
+    labels: tuple[Label, ...] = ()
+    kind: Literal["gauge"] = "gauge"
+
+    @property
+    def name(self) -> str:
+        return self.prometheus
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+
+Gauge = Metric | Recorded
 By = Label | Sequence[Label]
 """The labels that a result keeps."""
 
@@ -70,6 +89,19 @@ class Expr:
 
     def __gt__(self, other: float) -> Expr:
         return _infix(self, ">", other)
+
+    def __lt__(self, other: float) -> Expr:
+        return _infix(self, "<", other)
+
+    def where(self, other: Expr) -> Expr:
+        """Only the series that the other has too, by all of the other's labels."""
+        matched = f"and on ({', '.join(other.by)})"
+        return replace(_infix(self, matched, other), by=self.by)
+
+    def scaled(self, other: Expr) -> Expr:
+        """Times the one value that the other has for its labels."""
+        matched = f"* on ({', '.join(other.by)}) group_left ()"
+        return replace(_infix(self, matched, other), by=self.by)
 
     def otherwise(self, other: Expr | float) -> Expr:
         """The other's series where this one has none; a number stands for one series without labels."""
@@ -175,7 +207,7 @@ class Scope:
 
     def last(
         self,
-        metric: Metric,
+        metric: Gauge,
         *,
         by: By = (),
         how: Literal["max", "min", "sum", "count"] = "max",
@@ -188,7 +220,15 @@ class Scope:
         selector, unscoped = self._selector(metric, "", match)
         return Expr(f"{_grouped(how, names)}({selector})", names, unscoped)
 
-    def age(self, metric: Metric, *, by: By = ()) -> Expr:
+    def slope(self, metric: Gauge, *, by: By = (), window: str = RANGE, **match: Matcher) -> Expr:
+        """Change per second of a gauge: the straight line through the window; by default the screen's range."""
+        _expect(metric, "gauge")
+        names = _names(by)
+        _check_labels(metric, names)
+        selector, unscoped = self._selector(metric, "", match)
+        return Expr(f"{_grouped('max', names)}(deriv({selector}[{window}]))", names, unscoped)
+
+    def age(self, metric: Gauge, *, by: By = ()) -> Expr:
         """Seconds since the Unix time that a gauge holds."""
         return Expr("time()") - self.last(metric, by=by)
 
@@ -202,7 +242,7 @@ class Scope:
         inner = form.format(f"{selector}[{window}]")
         return Expr(f"{_grouped('sum', names)}({inner})", names, unscoped)
 
-    def _selector(self, metric: Metric, suffix: str, match: dict[str, Matcher]) -> tuple[str, frozenset[str]]:
+    def _selector(self, metric: Gauge, suffix: str, match: dict[str, Matcher]) -> tuple[str, frozenset[str]]:
         _check_labels(metric, match)
         matchers: dict[str, Matcher] = {}
         for label in self.labels:
@@ -236,12 +276,12 @@ def _grouped(how: str, names: Sequence[str]) -> str:
     return f"{how} by ({', '.join(names)}) " if names else how
 
 
-def _expect(metric: Metric, kind: str) -> None:
+def _expect(metric: Gauge, kind: str) -> None:
     if metric.kind != kind:
         raise TypeError(f"{metric.name}: is a {metric.kind}; this expression needs a {kind}")
 
 
-def _check_labels(metric: Metric, names: object) -> None:
+def _check_labels(metric: Gauge, names: object) -> None:
     asked = set(names) if isinstance(names, (tuple, dict)) else set()
     if unknown := asked - set(metric.label_names):
         has = ", ".join(metric.label_names) or "none"

@@ -11,6 +11,7 @@ import pytest
 
 from support_boards import STEMS, load
 from support_fleet import running_fleet, wait_until_filled
+from support_fleet_hosts import ALL_THERE
 from support_grafana import ADMIN, call, screenshot, start_grafana
 from support_prometheus import Prometheus
 
@@ -26,11 +27,19 @@ LEADS_TO = {
     ],
     "models": [("/d/fw-models?from=", "&var-model=acme-coder-7b"), ("/d/fw-models?from=", "&var-provider=openai")],
     "exporter": [("http://127.0.0.1:9464/runbooks/", "/LedgerFailing")],
+    "hosts": [
+        ("/d/fw-host?from=", "&var-host_name=agents-2"),
+        ("/d/fw-host?from=", f"&var-host_name={ALL_THERE}"),
+        ("http://127.0.0.1:9464/runbooks/", "/HostMissing"),
+    ],
+    "host": [("http://127.0.0.1:9464/runbooks/", "/HostCpuSaturated")],
 }
+# What a board about one thing is opened with.
+CHOICE = {"host": f"&var-host_name={ALL_THERE}"}
 
 
 # Bars that stand alone in their panel, which Grafana leaves without a name unless it is told otherwise.
-LONE_BARS = {"exporter": ("bad_tokens", "locked"), "llm": ("resent",)}
+LONE_BARS = {"exporter": ("bad_tokens", "locked"), "hosts": ("unknown_metric",), "llm": ("resent",)}
 
 
 class Stack(NamedTuple):
@@ -55,7 +64,8 @@ def test_the_board_shows_all_its_panels_filled(stack: Stack, stem: str, tmp_path
     folder = Path(os.environ.get("FLEETWATCH_PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     wait_until_filled(stack.prometheus, load(stem))
-    seen = screenshot(f"{stack.grafana}/d/fw-{stem}?from=now-5m&to=now&kiosk&theme=light", folder / f"{stem}.png")
+    address = f"{stack.grafana}/d/fw-{stem}?from=now-5m&to=now&kiosk&theme=light{CHOICE.get(stem, '')}"
+    seen = screenshot(address, folder / f"{stem}.png")
     assert seen.errors == 0
     charts = [panel for panel in load(stem)["panels"] if panel.get("targets")]
     assert [panel["title"] for panel in charts if panel["title"] not in seen.text] == []
@@ -64,6 +74,19 @@ def test_the_board_shows_all_its_panels_filled(stack: Stack, stem: str, tmp_path
     assert [name for name in LONE_BARS.get(stem, ()) if name not in seen.text] == []
     for start, end in LEADS_TO[stem]:
         assert [link for link in seen.links if link.startswith(start) and link.endswith(end)], f"{start} … {end}"
+
+
+def test_a_host_without_gpu_and_container_says_so(stack: Stack, tmp_path: Path) -> None:
+    """And does not look broken."""
+    wait_until_filled(stack.prometheus, load("host"))
+    seen = screenshot(f"{stack.grafana}/d/fw-host?from=now-5m&to=now&kiosk&var-host_name=agents-1", tmp_path / "x.png")
+    assert seen.errors == 0
+    for words in (
+        "This host has no GPU",
+        "Not in a container of its own",
+        "Not in a container, or one without a limit",
+    ):
+        assert words in seen.text
 
 
 def test_a_broken_query_and_an_empty_panel_are_seen(stack: Stack, tmp_path: Path) -> None:

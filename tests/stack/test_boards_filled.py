@@ -25,6 +25,8 @@ MOVED = {
         "Records committed",
         "Notifications",
     ],
+    "host": ["CPU waits", "RAM stalls", "Killed", "Stopped at the limit"],
+    "hosts": ["Missing", "Going away", "Alerts firing"],
     "models": ["Failed calls", "Input from cache", "Failed calls by model"],
 }
 

@@ -261,10 +261,11 @@ def test_a_hanging_slack_does_not_hold_up_pagerduty(program: Program, sink: Noti
 
 
 def muted(alertmanager: Alertmanager) -> set[tuple[str, str]]:
-    """Names and budgets or models of alerts that wait behind a page."""
+    """Names and budgets, models or hosts of alerts that wait behind another."""
     found = json.loads(alertmanager.get("/api/v2/alerts"))
     waiting = [a["labels"] for a in found if a["status"]["inhibitedBy"]]
-    return {(labels["alertname"], labels.get("budget") or labels.get("model") or "") for labels in waiting}
+    about = ("budget", "model", "host_name")
+    return {(labels["alertname"], next((labels[key] for key in about if key in labels), "")) for labels in waiting}
 
 
 def test_a_ticket_waits_while_a_page_says_the_same(program: Program, sink: NotificationSink, tmp_path: Path) -> None:
@@ -297,6 +298,32 @@ def test_a_ticket_waits_while_a_page_says_the_same(program: Program, sink: Notif
         assert ("LlmNoData", "") in wait_for(
             lambda: muted(alertmanager) & {("LlmNoData", "")}, what="LlmNoData to wait"
         )
+
+
+def of_host(name: str, host: str, severity: str = "ticket", **labels: str) -> dict[str, Any]:
+    return alert(name, severity=severity, domain="hosts", owner="platform", host_name=host, **labels)
+
+
+def test_a_host_that_is_taken_away_or_missing_is_not_told_about_in_parts(
+    program: Program, sink: NotificationSink, tmp_path: Path
+) -> None:
+    """Other hosts are; and data that is lost is told of wherever it is lost."""
+    with running_alertmanager(program, tmp_path, sink, quick) as alertmanager:
+        alertmanager.post(
+            [
+                of_host("HostSpotNotice", "spot-1", "info", action="terminate"),
+                of_host("HostMissing", "web-1"),
+                of_host("ContainerOomKill", "web-2"),
+                *(of_host("HostCpuSaturated", host) for host in ("spot-1", "web-1", "web-2")),
+                *(of_host("HostOomKill", host) for host in ("web-2", "web-3")),
+                *(of_host("SpoolDropping", host, "page", reason="spool_full") for host in ("spot-1", "web-1")),
+            ]
+        )
+        gone = {("HostCpuSaturated", "spot-1"), ("HostCpuSaturated", "web-1"), ("HostOomKill", "web-2")}
+        wait_for(lambda: muted(alertmanager) == gone, what="the alerts that wait")
+        wait_for(lambda: sink.pagerduty, what="the page")
+        alertmanager.post([of_host("HostsMissingMany", "", "page")])
+        wait_for(lambda: ("HostMissing", "web-1") in muted(alertmanager), what="HostMissing to wait")
 
 
 def with_deadman(program: Program, url_file: Path) -> Any:

@@ -88,6 +88,17 @@ def environment(settings: Settings, config: Path | None) -> dict[str, str]:
     return variables | {name: str(file.absolute()) for name, file in files.items() if file is not None}
 
 
+def shares_mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether the root folder is a shared mount, as an engine wants it of a folder that a container sees live."""
+    try:
+        rows = [line.split() for line in mountinfo.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return True  # no Linux here, so the engine has a machine of its own
+    # The last mount at a place is the one that is seen; its optional words say whom it shares with.
+    roots = [row[6 : row.index("-")] for row in rows if row[4:5] == ["/"]]
+    return not roots or any(word.startswith(("shared:", "master:")) for word in roots[-1])
+
+
 def table(settings: Settings) -> list[tuple[str, str]]:
     """(name, address or place) for people."""
     ours = settings.stack

@@ -148,6 +148,12 @@ def up_compose(settings: Settings, config: Path | None, *, demo: bool, say: Say)
     mark = _mark(settings)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
+    if not compose.shares_mounts():
+        say(
+            "fleetwatch-host is left out, so this machine is not reported: / is no shared mount "
+            "(`mount --make-rshared /` makes it one)"
+        )
+        os.environ["COMPOSE_PROFILES"] = ""
     say("starting the containers (the first time builds an image and takes minutes)")
     _compose(settings, _settings_file(config), "up", "--build", "--detach", "--wait")
     if demo:

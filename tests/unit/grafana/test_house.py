@@ -6,12 +6,26 @@ import json
 from typing import Any
 
 import pytest
-from grafana.house import Column, Limits, Scope, Variable, answer, bars, board, row, stat, table, timeseries, units
+from grafana.house import (
+    Column,
+    Facts,
+    Limits,
+    Scope,
+    Variable,
+    answer,
+    bars,
+    board,
+    row,
+    stat,
+    table,
+    timeseries,
+    units,
+)
 from grafana.house.board import Board
 from grafana.house.layout import Row
 from grafana.house.panels import Panel
 
-from fleetwatch.catalogue import llm
+from fleetwatch.catalogue import hosts, llm
 
 scope = Scope(llm.TEAM, llm.MODEL)
 cost = scope.increase(llm.COST)
@@ -131,3 +145,58 @@ def test_limits_colour_from_good_to_bad_in_both_directions() -> None:
         {"color": "green", "value": 7},
     ]
     assert Limits(warn=1, bad=1, falling=True).steps() == [{"color": "red"}, {"color": "green", "value": 1}]
+
+
+def test_a_table_shows_words_beside_its_numbers() -> None:
+    fleet = Scope()
+    made = table(
+        "Hosts",
+        [hosts.HOST.name],
+        [Column("Silent for", fleet.age(hosts.LAST_REPORT, by=hosts.HOST), units.SECONDS)],
+        facts=[
+            Facts(
+                fleet.last(hosts.STATE, by=(hosts.HOST, hosts.HOST_STATE)) > 0,
+                {hosts.HOST_STATE.name: "State"},
+                {"missing": ("Missing", "red")},
+            )
+        ],
+        titles={hosts.HOST.name: "Host"},
+        sort="Silent for",
+        help="Who is there.",
+    ).body.to_json_data()
+    organize = made["transformations"][1]["options"]
+    assert organize["renameByName"] == {"host_name": "Host", "state": "State", "Value #B": "Silent for"}
+    assert organize["excludeByName"] == {"Time": True, "Value #A": True}
+    state = next(item for item in made["fieldConfig"]["overrides"] if item["matcher"]["options"] == "State")
+    assert {"id": "unit", "value": "string"} in state["properties"]
+    assert [p["value"][0]["options"]["missing"]["color"] for p in state["properties"] if p["id"] == "mappings"] == [
+        "red"
+    ]
+
+
+def test_words_of_a_query_without_the_tables_keys_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected labels host_name beside state"):
+        table(
+            "Hosts",
+            [hosts.HOST.name],
+            [Column("Up", Scope().last(hosts.UPTIME, by=hosts.HOST), units.SECONDS)],
+            facts=[Facts(Scope().last(hosts.STATE, by=hosts.HOST_STATE), {hosts.HOST_STATE.name: "State"})],
+            sort="Up",
+            help="Who is there.",
+        )
+
+
+def test_a_board_about_one_thing_offers_exactly_one() -> None:
+    variables = [Variable(hosts.HOST, hosts.INFO, title="Host", one=True)]
+    made = board("test", "Test", question="What?", rows=[answer(figure())], variables=variables)
+    [host] = [item for item in made.data["templating"]["list"] if item["type"] == "query"]
+    assert (host["label"], host["multi"], host["includeAll"]) == ("Host", False, False)
+    assert "allValue" not in host
+
+
+def test_marks_of_alerts_are_those_that_the_board_asks_for() -> None:
+    made = board(
+        "test", "Test", question="What?", rows=[answer(figure())], alerts="hosts", alerts_where='severity="page"'
+    )
+    [marks] = made.data["annotations"]["list"]
+    assert marks["expr"] == 'ALERTS{domain="hosts",alertstate="firing",severity="page"}'

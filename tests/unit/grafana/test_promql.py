@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from grafana.house.promql import Expr, Not, Scope, outside, top, total
+from grafana.house.promql import Expr, Not, Recorded, Scope, outside, top, total
 
-from fleetwatch.catalogue import exporter, llm
+from fleetwatch.catalogue import exporter, hosts, llm
 
 scope = Scope(llm.TEAM, llm.MODEL)
 
@@ -30,6 +30,39 @@ def test_a_quantile_sums_buckets_before_it_interpolates() -> None:
 
 def test_a_gauge_is_taken_as_it_stands_and_two_exporters_are_not_added_up() -> None:
     assert Scope().last(llm.BUDGET_LIMIT, by=llm.BUDGET).text == "max by (budget) (llm_budget_usd)"
+
+
+def test_a_recorded_series_is_asked_like_a_gauge_and_narrowed_by_the_labels_that_its_rule_keeps() -> None:
+    recorded = Recorded("hosts:cpu_use:ratio_rate5m", (hosts.HOST,))
+    text = Scope(hosts.HOST).last(recorded, by=hosts.HOST).text
+    assert text == 'max by (host_name) (hosts:cpu_use:ratio_rate5m{host_name=~"$host_name"})'
+    with pytest.raises(ValueError, match="hosts:cpu_use:ratio_rate5m: has no label model; it has host_name"):
+        scope.last(recorded, by=llm.MODEL)
+
+
+def test_a_slope_is_the_straight_line_through_the_range_on_the_screen() -> None:
+    text = Scope().slope(hosts.FILESYSTEM_USAGE, by=hosts.MOUNTPOINT, system_filesystem_state="used").text
+    assert text == (
+        "max by (system_filesystem_mountpoint) "
+        '(deriv(system_filesystem_usage_bytes{system_filesystem_state="used"}[$__range]))'
+    )
+
+
+def test_series_are_kept_where_another_expression_has_the_same_labels() -> None:
+    temperature = Scope().last(hosts.TEMPERATURE, by=(hosts.HOST, hosts.HW))
+    kept = temperature.where(Scope().last(hosts.GPU_INFO, by=hosts.HW)) < 90
+    assert kept.text == (
+        "(max by (host_name, hw_id) (hw_temperature_celsius) and on (hw_id) max by (hw_id) (hw_gpu_info)) < 90"
+    )
+    assert kept.by == ("host_name", "hw_id")
+
+
+def test_many_series_are_scaled_by_the_one_value_of_each_host() -> None:
+    states = Scope().last(hosts.STATE, by=(hosts.HOST, hosts.HOST_STATE)) > 0
+    assert states.scaled(Scope().age(hosts.LAST_REPORT, by=hosts.HOST)).text == (
+        "(max by (host_name, state) (host_state) > 0) * on (host_name) group_left () "
+        "(time() - max by (host_name) (host_last_report_timestamp_seconds))"
+    )
 
 
 def test_an_age_is_the_time_since_a_timestamp() -> None:

@@ -76,7 +76,7 @@ def test_plain_docker_compose_reads_the_example() -> None:
 
 def test_every_variable_of_the_file_is_in_the_example() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", (PROJECT / "docker-compose.yml").read_text()))
-    assert used == set(EXAMPLE)
+    assert used == set(EXAMPLE) - {"COMPOSE_PROFILES"}  # docker compose reads this one itself
 
 
 def test_settings_become_variables_of_the_file(tmp_path: Path) -> None:
@@ -116,3 +116,19 @@ def test_a_program_that_listens_but_says_nothing_is_no_engine(tmp_path: Path) ->
         thread.start()
         assert not compose.engine_answers({"DOCKER_HOST": f"unix://{tmp_path}/s"})
         thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "shared"),
+    [
+        ("27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw", True),
+        ("27 1 254:0 / / rw,relatime master:1 - ext4 /dev/vda rw", True),
+        ("27 1 254:0 / / rw,relatime - ext4 /dev/vda rw", False),
+        ("1 0 0:1 / / rw - rootfs rootfs rw\n27 1 254:0 / / rw shared:1 - ext4 /dev/vda rw", True),
+        ("", True),
+    ],
+)
+def test_a_machine_that_shares_its_mounts_is_known(mounts: str, shared: bool, tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(mounts)
+    assert compose.shares_mounts(tmp_path / "mountinfo") is shared
+    assert compose.shares_mounts(tmp_path / "none")

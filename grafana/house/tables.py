@@ -1,0 +1,141 @@
+"""Tables: one row per thing, words and numbers about it in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from grafana.house.colours import NEUTRAL, Meaning, steps
+from grafana.house.links import cell_link, runbook_link
+from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets, value_mappings
+from grafana.house.promql import Expr
+from grafana.house.units import WORDS, Unit
+
+QUIET_CELL = "–"
+
+
+class Column(NamedTuple):
+    """A column of numbers in a table, one query."""
+
+    title: str
+    expr: Expr
+    unit: Unit
+    meaning: Meaning | None = None
+
+
+class Facts(NamedTuple):
+    """Columns of words in a table: labels of one query that the table's keys do not have."""
+
+    expr: Expr
+    titles: Mapping[str, str]
+    """Label -> title of its column."""
+
+    mappings: Mapping[str, tuple[str, str]] | None = None
+    """Value -> (text, colour), for all columns of these facts."""
+
+
+def table(
+    title: str,
+    keys: Sequence[str],
+    columns: Sequence[Column],
+    *,
+    help: str,
+    sort: str,
+    facts: Sequence[Facts] = (),
+    titles: Mapping[str, str] | None = None,
+    no_data: str = "No data",
+    link: str = "",
+    runbook: str = "",
+    height: int = 8,
+    width: int = 0,
+) -> Panel:
+    """One row per set of label values (`keys`), one query per column. sort: title of the column, largest first.
+
+    facts: words beside the keys. titles: key -> its column's title; by default the label's name.
+    link: board opened by a click on a key, with the key as its variable.
+    """
+    if wrong := [column.title for column in columns if tuple(column.expr.by) != tuple(keys)]:
+        raise ValueError(f"table {title}: expected labels {', '.join(keys)} in {', '.join(wrong)}")
+    if wrong := [", ".join(fact.titles) for fact in facts if set(fact.expr.by) != {*keys, *fact.titles}]:
+        raise ValueError(f"table {title}: expected labels {', '.join(keys)} beside {'; '.join(wrong)}")
+    if sort not in [column.title for column in columns]:
+        raise ValueError(f"table {title}: has no column {sort}")
+    exprs = [*(fact.expr for fact in facts), *(column.expr for column in columns)]
+    named = {key: (titles or {}).get(key, key.capitalize()) for key in keys}
+    body = Modern(
+        kind="table",
+        title=title,
+        dataSource=DATASOURCE,
+        targets=targets(exprs, instant=True, format="table"),
+        description=described(help, exprs),
+        links=runbook_link(runbook),
+        transformations=_as_one_table(named, facts, columns),
+        thresholds=steps(NEUTRAL),
+        defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": 64}},
+        overrides=[
+            *_key_columns(named, link),
+            *(_word_column(name, fact) for fact in facts for name in fact.titles.values()),
+            *(_number_column(column) for column in columns),
+        ],
+        options={
+            "showHeader": True,
+            "cellHeight": "sm",
+            "frameIndex": 0,
+            "sortBy": [{"displayName": sort, "desc": True}],
+        },
+    )
+    return Panel(body, height=height, width=width)
+
+
+def _as_one_table(keys: Mapping[str, str], facts: Sequence[Facts], columns: Sequence[Column]) -> list[Json]:
+    """Queries joined on their labels. A lone query's number is called Value, several are Value #A, Value #B …
+
+    keys: label -> title. Facts come first, and their numbers say nothing.
+    """
+    values = [f"Value #{chr(ord('A') + number)}" for number in range(len(facts) + len(columns))]
+    names = {**keys, **{label: name for fact in facts for label, name in fact.titles.items()}}
+    names |= dict(zip(values[len(facts) :], (column.title for column in columns), strict=True))
+    if len(values) == 1:
+        names["Value"] = columns[0].title
+    order = {name: number for number, name in enumerate(names)}
+    hidden = dict.fromkeys(["Time", *values[: len(facts)]], True)
+    return [
+        {"id": "merge", "options": {}},
+        {
+            "id": "organize",
+            "options": {"excludeByName": hidden, "indexByName": order, "renameByName": names},
+        },
+    ]
+
+
+def _key_columns(keys: Mapping[str, str], link: str) -> Iterator[Json]:
+    """The last key is the row's own name and gets the most room."""
+    last = list(keys)[-1]
+    for key, name in keys.items():
+        properties: list[Json] = [{"id": "custom.minWidth", "value": 190 if key == last else 100}]
+        if link:
+            properties.append({"id": "links", "value": [cell_link(link, key)]})
+        yield {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+def _word_column(name: str, fact: Facts) -> Json:
+    properties: list[Json] = [{"id": "unit", "value": WORDS.id}, {"id": "noValue", "value": QUIET_CELL}]
+    if fact.mappings:
+        properties += [
+            {"id": "mappings", "value": value_mappings(fact.mappings)},
+            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+        ]
+    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+def _number_column(column: Column) -> Json:
+    properties: list[Json] = [{"id": "unit", "value": column.unit.id}, {"id": "noValue", "value": QUIET_CELL}]
+    if column.unit.decimals is not None:
+        properties.append({"id": "decimals", "value": column.unit.decimals})
+    if column.meaning is not None:
+        properties += [
+            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+            {"id": "thresholds", "value": {"mode": "absolute", "steps": steps(column.meaning)}},
+            {"id": "color", "value": {"mode": "thresholds"}},
+        ]
+    return {"matcher": {"id": "byName", "options": column.title}, "properties": properties}
