@@ -56,7 +56,7 @@ def stat(
         format=unit.id,
         decimals=unit.decimals,
         noValue=no_data,
-        mappings=[*value_mappings(mappings), _when_empty(no_data, empty)],
+        mappings=[*value_mappings(mappings), when_empty(no_data, empty)],
         color={"mode": "thresholds"},
         colorMode="value",
         graphMode="none",
@@ -271,7 +271,8 @@ def value_mappings(mappings: Mapping[str, tuple[str, str]] | None) -> list[Json]
     return [{"type": "value", "options": options}]
 
 
-def _when_empty(words: str, colour: str) -> Json:
+def when_empty(words: str, colour: str) -> Json:
+    """A mapping that shows words where there is no value."""
     return {"type": "special", "options": {"match": "null", "result": {"text": words, "color": colour, "index": 99}}}
 
 

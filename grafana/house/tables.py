@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from grafana.house.colours import NEUTRAL, Meaning, steps
+from grafana.house.colours import NEUTRAL, QUIET, Meaning, steps
 from grafana.house.links import cell_link, runbook_link
-from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets, value_mappings
+from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets, value_mappings, when_empty
 from grafana.house.promql import Expr
 from grafana.house.units import WORDS, Unit
 
@@ -137,5 +137,7 @@ def _number_column(column: Column) -> Json:
             {"id": "custom.cellOptions", "value": {"type": "color-text"}},
             {"id": "thresholds", "value": {"mode": "absolute", "steps": steps(column.meaning)}},
             {"id": "color", "value": {"mode": "thresholds"}},
+            # Else a cell without a value gets the colour of the least value, which is often the worst.
+            {"id": "mappings", "value": [when_empty(QUIET_CELL, QUIET)]},
         ]
     return {"matcher": {"id": "byName", "options": column.title}, "properties": properties}

@@ -223,7 +223,14 @@ class Hosts:
             yield from _states(host.name, roster.state(host))
             yield hosts.EXPECTED(float(roster.is_expected(host, self._rules)), host_name=host.name)
             yield hosts.LAST_REPORT(host.last_report / roster.SECOND, host_name=host.name)
-        for name in sorted(self._rules.expected - self._hosts.keys()):
+        absent = self._rules.expected - self._hosts.keys()
+        if self._whole and self._own not in self._hosts:
+            # This machine is looked at by the exporter itself: it is there as long as anybody can be asked.
+            absent -= {self._own}
+            yield from _states(self._own, "reporting")
+            yield hosts.EXPECTED(1, host_name=self._own)
+            yield hosts.LAST_REPORT(self._clock() / roster.SECOND, host_name=self._own)
+        for name in sorted(absent):
             yield from _states(name, "never_seen")
             yield hosts.EXPECTED(1, host_name=name)
 

@@ -21,6 +21,7 @@ from support_house import Series, labels, samples
 from support_ledger import BOOK
 
 START = 1_800_000_000 * SECOND
+OWN = "exporter-1"
 
 
 class Desk:
@@ -29,16 +30,16 @@ class Desk:
     def __init__(self, **sections: Any) -> None:
         self.now = START
         self.settings = from_dict(sections)
-        self.meter = Meter(overflow=exporter.LABEL_OVERFLOW, implied={hosts.HOST.name: "exporter-1"})
+        self.meter = Meter(overflow=exporter.LABEL_OVERFLOW, implied={hosts.HOST.name: OWN})
         self.hosts = self._made()
 
     def _made(self) -> Hosts:
-        return Hosts(self.settings, self.meter, "exporter-1", ["own_process"], lambda: self.now)
+        return Hosts(self.settings, self.meter, OWN, ["own_process"], lambda: self.now)
 
     def restart(self) -> None:
         """A new process that knows what the old one wrote."""
         changes = self.hosts.changes()
-        self.meter = Meter(implied={hosts.HOST.name: "exporter-1"})
+        self.meter = Meter(implied={hosts.HOST.name: OWN})
         self.hosts = self._made()
         self.hosts.load(changes.hosts)
 
@@ -55,6 +56,10 @@ class Desk:
         lines = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
         assert len(lines) == len(set(lines)), "a series stands twice: Prometheus would drop the scrape"
         return samples(text).get(metric.prometheus, {})
+
+    def roster(self, metric: Any) -> dict[Series, float]:
+        """The others' series of the roster, without those of the exporter's own machine."""
+        return {series: value for series, value in self.shown(metric).items() if ("host_name", OWN) not in series}
 
     def state(self, host: str) -> str:
         self.hosts.watch()
@@ -136,7 +141,7 @@ def test_a_silent_host_s_series_go_and_its_state_stays(desk: Desk) -> None:
     desk.after(1)
     assert desk.state("node-1") == "missing"
     assert desk.shown(hosts.LOAD_1M) == {}
-    assert desk.shown(hosts.LAST_REPORT) == {labels(host_name="node-1"): START / SECOND}
+    assert desk.roster(hosts.LAST_REPORT) == {labels(host_name="node-1"): START / SECOND}
     desk.report("node-1", hosts.LOAD_1M(1))
     assert desk.shown(hosts.LOAD_1M)
 
@@ -258,17 +263,28 @@ def test_a_sidecar_beside_the_exporter_reports_what_the_exporter_does_not_collec
 def test_who_is_expected_and_never_came_is_shown() -> None:
     desk = Desk(roster={"expected": ["node-7"]})
     assert desk.state("node-7") == "never_seen"
-    assert desk.shown(hosts.EXPECTED) == {labels(host_name="node-7"): 1}
-    assert desk.shown(hosts.LAST_REPORT) == {}
+    assert desk.roster(hosts.EXPECTED) == {labels(host_name="node-7"): 1}
+    assert desk.roster(hosts.LAST_REPORT) == {}
     desk.report("node-7", hosts.LOAD_1M(1))
     assert desk.state("node-7") == "reporting"
+
+
+def test_the_machine_that_the_exporter_looks_at_itself_reports() -> None:
+    desk = Desk(roster={"expected": [OWN]})
+    assert desk.state(OWN) == "reporting"
+    assert desk.shown(hosts.EXPECTED) == {labels(host_name=OWN): 1}
+    assert desk.shown(hosts.LAST_REPORT) == {labels(host_name=OWN): START / SECOND}
+    desk.report(OWN, hosts.GOODBYE(START / SECOND))
+    assert desk.state(OWN) == "goodbye"  # what its sidecar says goes first
+    blind = Desk(roster={"expected": [OWN]}, host={"enabled": False})
+    assert blind.state(OWN) == "never_seen"
 
 
 def test_every_state_of_a_host_is_shown_as_one_or_zero(desk: Desk) -> None:
     desk.report("node-1")
     desk.hosts.watch()
-    assert len(desk.shown(hosts.STATE)) == len(hosts.HOST_STATE.one_of)
-    assert sum(desk.shown(hosts.STATE).values()) == 1
+    assert len(desk.roster(hosts.STATE)) == len(hosts.HOST_STATE.one_of)
+    assert sum(desk.roster(hosts.STATE).values()) == 1
 
 
 def test_a_restart_forgets_nobody_and_misses_nobody_too_early() -> None:
@@ -312,7 +328,7 @@ def test_what_is_asked_at_a_terminal_is_done(desk: Desk) -> None:
     desk.report("node-2", hosts.LOAD_1M(1))
     desk.hosts.obey([Request(4, "node-1", "confirm"), Request(5, "node-2", "forget"), Request(6, "nobody", "forget")])
     desk.hosts.watch()
-    assert desk.shown(hosts.EXPECTED) == {labels(host_name="node-1"): 1}
+    assert desk.roster(hosts.EXPECTED) == {labels(host_name="node-1"): 1}
     assert desk.shown(hosts.LOAD_1M) == {labels(host_name="node-1"): 1}
     changes = desk.hosts.changes()
     assert (changes.forgotten, changes.done) == (["node-2"], 6)
@@ -328,8 +344,8 @@ def test_who_is_gone_for_long_is_forgotten_and_leaves_nothing_behind() -> None:
         desk.report(f"pod-{number}", hosts.GOODBYE(desk.now / SECOND))
         desk.after(1)
     desk.after(61)
-    assert desk.shown(hosts.STATE) == {}
-    assert desk.meter.reported_by("roster") == []
+    assert desk.roster(hosts.STATE) == {}
+    assert {sample.labels[0] for sample in desk.meter.reported_by("roster")} == {OWN}
     assert len(desk.hosts.changes().forgotten) == 50
 
 
