@@ -1,14 +1,16 @@
 """The sidecar between a real OpenTelemetry application and a real sink that goes away and comes back.
 
-FLEETWATCH_TEST_OUTAGE: seconds for which the sink is down, 20 without it.
+FLEETWATCH_TEST_OUTAGE: seconds for which the sink is down, 120 without it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +28,12 @@ from opentelemetry.trace import SpanKind
 from support import wait_for
 from support_collector import Gateway
 from support_house import House
+from support_receive import PROTOBUF, traces
 from support_sdk import chat, post_calls, send
 from support_sidecar import Sidecar, hanging_sink, running_sink
 from support_stack import get
 
-OUTAGE = float(os.environ.get("FLEETWATCH_TEST_OUTAGE", "20"))
+OUTAGE = float(os.environ.get("FLEETWATCH_TEST_OUTAGE", "120"))
 RATE = 50
 HEAVY = {"pydantic", "genai_prices", "google", "grpc", "opentelemetry", "starlette", "prometheus_client", "psutil"}
 HEAVY |= {"boto3", "requests"}
@@ -167,6 +170,27 @@ def test_its_last_word_waits_for_a_sink_that_is_not(tmp_path: Path) -> None:
         (sidecar.data / "spool").rename(tmp_path / "again" / "data" / "spool")
         again.start()
         wait_for(lambda: any(b"host.goodbye" in body for body in sink.bodies("/v1/metrics")), 10, "the last word")
+
+
+def test_a_body_as_large_as_the_settings_allow_is_taken(tmp_path: Path) -> None:
+    settings = {"max_body_bytes": 18 << 20}
+    with running_sink() as sink, Sidecar(tmp_path, sink.address, receive=settings) as sidecar:
+        large = traces(*[f"{number:0100000d}" for number in range(175)]).SerializeToString()
+        request = urllib.request.Request(f"http://{sidecar.http}/v1/traces", large, {"content-type": PROTOBUF})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+        wait_for(lambda: large in sink.bodies(), 10, "the body")
+
+
+def test_without_its_folder_it_promises_nothing(tmp_path: Path) -> None:
+    """Somebody removed it, while a request to the sink is under way."""
+    with hanging_sink() as address, Sidecar(tmp_path, address) as sidecar:
+        assert post_calls(sidecar.http, 3).status == 200
+        wait_for(lambda: sidecar.value("fleetwatch_spool_accepted_total", signal="traces") == 3, 5, "the calls")
+        shutil.rmtree(sidecar.data)
+        wait_for(lambda: post_calls(sidecar.http).status == 503, 30, "a refusal", 0.2)
+        assert get(f"http://{sidecar.web}/readyz")[0] == 503
+        assert sidecar.stop() < 1
 
 
 def test_without_a_sink_it_only_shows_its_machine(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from fleetwatch.catalogue.hosts import GROUP
 from fleetwatch.collect.here import Here, ProcessGroup
 from fleetwatch.collect.runner import Pace, Source, load, source_names
 from fleetwatch.settings import Settings, SettingsError
@@ -26,6 +27,7 @@ def host_name(settings: Settings) -> str:
 
 
 def here_of(settings: Settings) -> Here:
+    """Raises SettingsError for groups of processes whose series could not be told apart."""
     host = settings.host
     usual = Here()
     return Here(
@@ -36,15 +38,28 @@ def here_of(settings: Settings) -> Here:
         proc=host.proc,
         sys=host.sys,
         root=host.root,
-        process_groups=tuple(
-            ProcessGroup(item.name, _pattern(item.program), _pattern(item.command)) for item in host.process_groups
-        ),
+        process_groups=_process_groups(settings),
         top_processes=host.top_processes,
         ignored_filesystems=_pattern(host.ignored_filesystems) or usual.ignored_filesystems,
         ignored_interfaces=_pattern(host.ignored_interfaces) or usual.ignored_interfaces,
         ignored_disks=_pattern(host.ignored_disks) or usual.ignored_disks,
         imds=host.imds,
     )
+
+
+def _process_groups(settings: Settings) -> tuple[ProcessGroup, ...]:
+    rules = settings.host.process_groups
+    most = settings.labels.limits.get(GROUP.name, GROUP.at_most)
+    if len(rules) > most:
+        raise SettingsError(f"host.process_groups: expected at most {most} groups (labels.limits), got {len(rules)}")
+    places: dict[str, int] = {}
+    for place, rule in enumerate(rules):
+        first = places.setdefault(rule.name, place)
+        if first != place:
+            raise SettingsError(
+                f'host.process_groups[{place}].name: expected another name than that of [{first}], got "{rule.name}"'
+            )
+    return tuple(ProcessGroup(rule.name, _pattern(rule.program), _pattern(rule.command)) for rule in rules)
 
 
 def sources(settings: Settings, here: Here, *domains: str) -> list[Source]:

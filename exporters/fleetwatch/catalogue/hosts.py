@@ -89,7 +89,7 @@ MEMORY_USAGE = gauge(
 )
 MEMORY_LIMIT = gauge("system.memory.limit", unit="By", help="Memory of the machine.", labels=(HOST,))
 MEMORY_AVAILABLE = gauge(
-    "system.linux.memory.available",
+    "system.memory.linux.available",
     unit="By",
     help="Memory that programs can still have without swapping, by the kernel's estimate.",
     labels=(HOST,),
@@ -315,12 +315,12 @@ CONTAINER_DISK_IO = counter(
 
 GPU_TASK = label("hw_gpu_task", "What the GPU did.", one_of=("general", "encoder", "decoder"))
 GPU_CLOCK = label("hw_gpu_clock", "Which clock.", one_of=("graphics", "sm", "memory"))
-GPU_UUID = label("uuid", "Serial identity of the GPU.", at_most=64)
+GPU_UUID = label("uuid", "Identity that the driver gives the GPU, as `nvidia-smi -L` lists it.", at_most=64)
 GPU_NAME = label("model", "Model of the GPU.", at_most=20)
 DRIVER = label("driver", "Version of the driver.", at_most=10)
 MIG_PROFILE = label("mig_profile", "Profile of the MIG instance, else empty.", at_most=20)
 GPU_ERROR = label("error_type", "Kind of memory error.", one_of=("corrected", "uncorrected"))
-XID = label("xid", "Number of the driver's error, see NVIDIA's list of Xid errors.", at_most=40)
+XID = label("xid", "Number of the driver's error, see NVIDIA's list of Xid errors, which has fewer.", at_most=400)
 THROTTLE_REASON = label(
     "hw_gpu_throttle_reason",
     "Why the clocks are lower than they could be.",

@@ -40,8 +40,14 @@ class Here:
         r"proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs)"
     )
     """Types of file systems that are not shown."""
-    ignored_interfaces: re.Pattern[str] = re.compile(r"(lo|veth.*|cali.*|lxc.*|docker\d+|br-.*)")
-    ignored_disks: re.Pattern[str] = re.compile(r"(ram|loop|fd|zram)\d+|[hsv]d[a-z]+\d+|(nvme\d+n\d+|mmcblk\d+)p\d+")
+    ignored_interfaces: re.Pattern[str] = re.compile(
+        r"lo|veth.*|cali.*|lxc.*|(docker|podman|vnet)\d+|br-.*|(eni|gke|azv)[0-9a-f]{6,}|tap[0-9a-f]{8}-[0-9a-f]{2}"
+    )
+    """The machine's own loop, and those of containers, pods and virtual machines: one each, by names that never return.
+    eni, gke, azv: what the clouds' own networks for Kubernetes make for a pod."""
+    ignored_disks: re.Pattern[str] = re.compile(
+        r"(ram|loop|fd|zram)\d+|(h|s|v|xv)d[a-z]+\d+|(nvme\d+n\d+|mmcblk\d+)p\d+"
+    )
     """Devices that are not shown; partitions are parts of their disk."""
     imds: str = "http://169.254.169.254"
     facts: dict[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -107,6 +107,7 @@ def load(name: str, here: Here, pace: Pace = Pace()) -> Source:  # noqa: B008 - 
     )
 
 
+@cache  # of files that stay as they are while we run
 def _domains() -> dict[str, str]:
     """Source -> its domain, which is its folder."""
     root = Path(__file__).parent
@@ -210,7 +211,8 @@ def _in_thread(item: Source) -> asyncio.Future[list[Sample]]:
         samples: list[Sample] = []
         try:
             for sample in item.collect():
-                samples.append(sample)  # noqa: PERF402 - what came before a failure counts
+                _check(sample)
+                samples.append(sample)
             settle = partial(future.set_result, samples)
         except Exception as error:
             if isinstance(error, Incomplete):
@@ -221,3 +223,15 @@ def _in_thread(item: Source) -> asyncio.Future[list[Sample]]:
 
     threading.Thread(target=work, name=f"collect {item.name}", daemon=True).start()
     return future
+
+
+def _check(sample: Sample) -> None:
+    """Raises TypeError for what could not be written down, and would take the page of all sources with it.
+
+    Libraries without types, as those of drivers, may give anything.
+    """
+    metric, labels, value = sample
+    if len(labels) != len(metric.labels) or not all(isinstance(text, str) for text in labels):
+        raise TypeError(f"{metric.name}: expected {len(metric.labels)} texts as labels, got {labels!r}")
+    if not isinstance(value, int | float):
+        raise TypeError(f"{metric.name}: expected a number, got {value!r}")

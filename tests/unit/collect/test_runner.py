@@ -98,6 +98,28 @@ def test_where_a_part_fails_the_others_are_shown_and_what_failed_is_gone(caplog:
     assert [record.message for record in caplog.records] == ["source watched failed: vmstat: has no pswpin"]
 
 
+@pytest.mark.parametrize(
+    ("sample", "why"),
+    [
+        (hosts.LOAD_1M("half"), "system.cpu.load_average.1m: expected a number, got 'half'"),  # type: ignore[arg-type]  # so a driver's library may answer
+        (hosts.LOAD_1M(None), "system.cpu.load_average.1m: expected a number, got None"),  # type: ignore[arg-type]  # likewise
+        (
+            hosts.NETWORK_UP(1, network_interface_name=b"eth0"),  # type: ignore[arg-type]  # likewise
+            "system.network.up: expected 2 texts as labels, got ('', b'eth0')",
+        ),
+        (Sample(hosts.LOAD_1M, (), 1), "system.cpu.load_average.1m: expected 1 texts as labels, got ()"),
+        (5, "TypeError"),
+    ],
+)
+def test_what_is_no_value_hurts_only_its_source(sample: Any, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(lambda: [sample])
+    watched.meter.replace("other", load_of(0.5))
+    asyncio.run(watched.cycle())
+    shown = watched.shown()
+    assert (shown[LOAD], shown[SUCCESS]) == (0.5, 0)
+    assert why in caplog.text
+
+
 def test_nothing_to_report_is_no_failure() -> None:
     def collect() -> Any:
         raise NoData

@@ -83,7 +83,10 @@ class Client:
         status, body, granted = self._ask("PUT", _TOKEN_PATH, asked)
         where = f"PUT {_TOKEN_PATH}"
         if status == 403:
-            raise Unreachable(f"{where}: got status 403: the instance's metadata service is switched off")
+            raise Unreachable(
+                f"{where}: got status 403: the instance's metadata service is switched off, and no notice of a spot "
+                "machine is seen; where that is meant: collect.imds.enabled: false"
+            )
         token = body.decode("latin-1").strip()
         if status != 200 or not _TOKEN.fullmatch(token):
             raise Unreachable(f"{where}: expected a token with status 200, got {status}: {shown(body)}")

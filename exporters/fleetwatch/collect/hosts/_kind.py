@@ -35,11 +35,18 @@ def kind(here: Here, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _is_node(here: Here) -> bool:
-    return (here.root / "var/lib/kubelet/pki").is_dir()
+    try:
+        os.stat(here.root / "var/lib/kubelet/pki")
+    except PermissionError:
+        # A running kubelet keeps its folder to itself.
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _is_container(here: Here) -> bool:
-    if any((here.root / mark).exists() for mark in _CONTAINER_MARKS):
+    if any(os.path.exists(here.root / mark) for mark in _CONTAINER_MARKS):
         return True
     return _CONTAINER_GROUP.search(_text(here.proc / "1/cgroup")) is not None
 

@@ -14,7 +14,7 @@ from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.hosts._read import each, name_of, number, read, words
-from fleetwatch.collect.runner import source
+from fleetwatch.collect.runner import NoData, source
 
 SECTOR = 512
 """Bytes; the unit of /proc/diskstats for every device, whatever its own blocks are."""
@@ -34,7 +34,11 @@ def disks(here: Here) -> Iterator[Sample]:
         if not here.ignored_disks.fullmatch(name):
             yield from disk(name, words(line, _WORDS)[3:_WORDS])
 
-    return each(read(path).splitlines(), device, path)
+    try:
+        table = read(path)
+    except FileNotFoundError:  # a kernel without disks, as that of a sandbox
+        raise NoData from None
+    return each(table.splitlines(), device, path)
 
 
 def disk(name: str, counts: list[bytes]) -> list[Sample]:

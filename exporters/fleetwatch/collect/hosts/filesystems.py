@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from fleetwatch.catalogue import hosts
@@ -69,9 +70,10 @@ Ask = Callable[[bytes], Space]
 class Filesystems:
     """Remembers which file systems hang, lest each cycle hangs one more thread on them."""
 
-    def __init__(self, here: Here, ask: Ask = os.statvfs) -> None:
+    def __init__(self, here: Here, ask: Ask | None = None) -> None:
         self._here = here
         self._ask = ask
+        self._from_container = here.proc != Path("/proc")
         self._patience: Patience[tuple[bytes, bytes], Space] = Patience(PATIENCE)
 
     def __call__(self) -> Iterator[Sample]:
@@ -81,9 +83,14 @@ class Filesystems:
         # The way to a file system that is mounted in a remote one leads through that.
         below = tuple(item.path + b"/" for item in remote)
         remote += [item for item in mounts if item.kind in LOCAL and item.path.startswith(below)]
-        answers = self._patience.ask({_key(item): partial(self._ask, self._path(item)) for item in remote})
+        questions = {_key(item): self._question(item) for item in remote}
+        answers = self._patience.ask(questions)
         for item in mounts:
-            yield from samples_of(item, answers[_key(item)] if _key(item) in answers else self._now(item))
+            key = _key(item)
+            if key in answers or key not in questions:
+                yield from samples_of(item, answers[key] if key in answers else self._now(item))
+        if unasked := len(questions) - len(answers):
+            odd.append(f"{unasked} remote file systems were not asked: too many do not answer")
         if odd:
             raise Incomplete("; ".join(odd[:3]))
 
@@ -98,15 +105,30 @@ class Filesystems:
             except ValueError as error:
                 odd.append(f"{path}: {error}")
 
-    def _path(self, item: Mount) -> bytes:
-        """Where we see it: below the host's root, where a container has that mounted."""
-        return os.path.join(os.fsencode(self._here.root), item.path.lstrip(b"/"))
+    def _question(self, item: Mount) -> Callable[[], Space]:
+        # Where we see it: below the host's root, where a container has that mounted.
+        path = os.path.join(os.fsencode(self._here.root), item.path.lstrip(b"/"))
+        if self._ask is not None:
+            return partial(self._ask, path)
+        return partial(_mounted, path, item) if self._from_container else partial(os.statvfs, path)
 
     def _now(self, item: Mount) -> Space | OSError:
         try:
-            return self._ask(self._path(item))
+            return self._question(item)()
         except OSError as error:
             return error
+
+
+def _mounted(path: bytes, item: Mount) -> Space:
+    """What statvfs says. Raises FileNotFoundError where something else is at the place: a container that has the host's
+    root without propagation of mounts does not see what the host has mounted since.
+    """
+    found = os.statvfs(path)
+    device = os.stat(path).st_dev
+    # Parts of a btrfs have numbers of their own.
+    if item.kind != "btrfs" and b"%d:%d" % (os.major(device), os.minor(device)) != item.device:
+        raise FileNotFoundError(errno.ENOENT, "is not mounted here", path)
+    return found
 
 
 def _key(item: Mount) -> tuple[bytes, bytes]:

@@ -31,17 +31,55 @@ MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 _STALL = re.compile(rb"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
 
 
+_CORRECTED = 10.0
+"""Seconds of processor time that the kernel takes back at most when it corrects its estimate of a mode."""
+
+
 @source(interval=15)
-def host(here: Here) -> Iterator[Sample]:
-    proc = here.proc
-    return parts(
-        of_file(f"{proc}/stat", processors),
-        of_file(f"{proc}/loadavg", load),
-        of_file(f"{proc}/meminfo", memory),
-        of_file(f"{proc}/vmstat", paging),
-        of_file(f"{proc}/uptime", uptime),
-        *(partial(pressure, f"{proc}/pressure/{resource}", resource) for resource in hosts.PRESSURE_RESOURCE.one_of),
-    )
+class Host:
+    """Remembers the processor time that it has shown: see `Rising`."""
+
+    def __init__(self, here: Here) -> None:
+        self._proc = here.proc
+        self._rising = Rising()
+
+    def __call__(self) -> Iterator[Sample]:
+        proc = self._proc
+        return parts(
+            of_file(f"{proc}/stat", self._processors),
+            of_file(f"{proc}/loadavg", load),
+            of_file(f"{proc}/meminfo", memory),
+            # Kernels may be built without it; those of sandboxes are.
+            *([of_file(f"{proc}/vmstat", paging)] if os.path.lexists(f"{proc}/vmstat") else ()),
+            of_file(f"{proc}/uptime", uptime),
+            *(partial(pressure, f"{proc}/pressure/{name}", name) for name in hosts.PRESSURE_RESOURCE.one_of),
+        )
+
+    def _processors(self, stat: bytes) -> Iterator[Sample]:
+        for sample in processors(stat):
+            rises = sample.metric is hosts.CPU_TIME
+            yield sample._replace(value=self._rising(sample.labels[-1], sample.value)) if rises else sample
+
+
+class Rising:
+    """Processor time by mode that never goes back: `rate()` would take that for a restart, and count all of it anew.
+
+    The kernel's does: idle and iowait are estimates that it corrects, and a processor that is switched off takes its
+    idle time with it; see proc(5), iowait.
+    """
+
+    def __init__(self) -> None:
+        self._added: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+
+    def __call__(self, mode: str, kernel: float) -> float:
+        """What to show where the kernel says so many seconds: what it took back is waited for, what is lost is kept."""
+        shown = self._shown.get(mode, kernel)
+        now = kernel + self._added.get(mode, 0.0)
+        if now < shown - _CORRECTED:
+            self._added[mode] = shown - kernel
+        self._shown[mode] = now = max(now, shown)
+        return now
 
 
 def processors(stat: bytes) -> Iterator[Sample]:
@@ -73,7 +111,9 @@ def memory(meminfo: bytes) -> Iterator[Sample]:
         return count_of(facts, name) * 1024
 
     total, free, buffers = size(b"MemTotal:"), size(b"MemFree:"), size(b"Buffers:")
-    cached = size(b"Cached:") + size(b"SReclaimable:")
+    cached = size(b"Cached:")
+    if b"\nSReclaimable:" in facts:  # a sandbox's kernel has none
+        cached += size(b"SReclaimable:")
     # The kernel adds these up one after the other; on a busy machine they may overlap by some pages.
     used = max(total - free - buffers - cached, 0)
     yield hosts.MEMORY_LIMIT(total)

@@ -8,6 +8,7 @@ Format: /proc/net/dev in proc(5); operstate: RFC 2863 as in Documentation/networ
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 
 from fleetwatch.catalogue import hosts
@@ -19,6 +20,9 @@ from fleetwatch.collect.runner import source
 _HEADINGS = 2
 _TRANSMIT = 8
 """Place of the first word about sending."""
+
+# What the kernel answers where an interface goes between the table, the opening of its file and the read.
+_GONE = {errno.ENOENT, errno.ENODEV, errno.EINVAL}
 
 # Drivers without link detection (tunnels, dummies) say unknown while the interface runs, and down when it does not.
 _UP = {"up", "unknown"}
@@ -61,6 +65,8 @@ def state(name: str, path: str) -> Iterator[Sample]:
     """Whether it is up; nothing for an interface that went away meanwhile, or where /sys shows another view."""
     try:
         found = text(path)
-    except FileNotFoundError:
-        return
+    except OSError as error:
+        if error.errno in _GONE:
+            return
+        raise OSError(error.errno, error.strerror, path) from None
     yield hosts.NETWORK_UP(int(found in _UP), network_interface_name=name)

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from fleetwatch.collect import Here
-from fleetwatch.collect.exporter.own_process import own_process
 
 from fleetwatch.catalogue import exporter
+from fleetwatch.collect import Here
+from fleetwatch.collect.exporter.own_process import own_process
 
 
 def test_memory_time_and_files_are_those_of_this_process() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwatch.catalogue import hosts
+from fleetwatch.collect import Here, NoData
 from fleetwatch.collect.hosts.disks import disk, disks
 from support_machines import collected, machine, values
 
@@ -28,6 +29,24 @@ def test_partitions_and_loops_are_left_out_and_a_pattern_moves_that() -> None:
     assert {name for (name,) in values(disks(here), hosts.DISK_IO_TIME)} == {"nvme0n1", "nvme1n1", "md0", "dm-0"}
     odd = replace(here, ignored_disks=re.compile("nvme.*"))
     assert {name for (name,) in values(disks(odd), hosts.DISK_IO_TIME)} == {"loop0", "md0", "dm-0"}
+
+
+@pytest.mark.parametrize("name", ["sda1", "vdb12", "hdc1", "xvda1", "nvme0n1p2", "mmcblk0p1", "zram0", "fd0", "loop7"])
+def test_parts_and_what_is_no_disk_are_left_out(name: str) -> None:
+    assert Here().ignored_disks.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["sda", "sdaa", "vda", "xvda", "nvme10n1", "mmcblk0", "md127", "dm-0"])
+def test_whole_disks_are_shown(name: str) -> None:
+    assert not Here().ignored_disks.fullmatch(name)
+
+
+def test_a_kernel_that_counts_no_disks_has_nothing_to_report(tmp_path: Path) -> None:
+    """As in gVisor and on kernels without block devices."""
+    here = machine("gpu-server", tmp_path)
+    (here.proc / "diskstats").unlink()
+    with pytest.raises(NoData):
+        list(disks(here))
 
 
 def test_a_disk_that_is_taken_out_is_gone_with_the_next_cycle(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import pytest
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.collect import Here, Runner, load
 from fleetwatch.collect.hosts import filesystems
-from fleetwatch.collect.hosts.filesystems import Filesystems
+from fleetwatch.collect.hosts._patience import AT_ONCE, MOST
+from fleetwatch.collect.hosts.filesystems import Filesystems, Space
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 from support import wait_for
@@ -131,6 +132,23 @@ def test_a_file_system_that_hangs_is_shown_as_such_and_costs_one_thread(tmp_path
     assert key not in values(collected(source())[0], hosts.FILESYSTEM_STUCK)
 
 
+def test_a_mount_that_a_container_does_not_see_is_not_given_the_space_of_what_is_below_it(tmp_path: Path) -> None:
+    """Without propagation of mounts, what the host mounts later is an empty folder in the container."""
+    unseen, seen = tmp_path / "unseen", tmp_path / "seen"
+    unseen.mkdir()
+    seen.mkdir()
+    mount("scratch", seen, "tmpfs", "size=1m")
+    try:
+        here = only(tmp_path, tmp_path / "proc")
+        table = here.proc / "1/mountinfo"
+        table.write_text(table.read_text() + f"999 1 0:9999 / {unseen} rw - tmpfs later rw\n")
+        found, failed = collected(Filesystems(here)())
+    finally:
+        unmount(seen)
+    assert failed == ""
+    assert {where for where, _ in values(found, hosts.FILESYSTEM_READ_ONLY)} == {"/", str(seen)}
+
+
 def test_two_that_hang_are_waited_for_together(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
@@ -174,6 +192,75 @@ def test_a_server_that_comes_back_is_shown_again(monkeypatch: pytest.MonkeyPatch
     found, _ = collected(source())
     assert values(found, hosts.FILESYSTEM_STUCK)[key] == 0
     assert values(found, hosts.FILESYSTEM_USAGE)[*key, "free"] == 8388608 * 2**20
+
+
+def many(here: Here, count: int) -> None:
+    """So many file servers more, each with 5 free blocks."""
+    table = here.proc / "1/mountinfo"
+    spaces = here.root / "statvfs"
+    rows = [f"{900 + n} 45 0:{900 + n} / /net/{n} rw - nfs4 nas:/{n} rw\n" for n in range(count)]
+    table.write_text(table.read_text() + "".join(rows))
+    spaces.write_text(spaces.read_text() + "".join(f"/net/{n} 4096 10 5 5 0 0 0\n" for n in range(count)))
+
+
+def test_a_hundred_servers_need_no_hundred_threads(tmp_path: Path) -> None:
+    """A service may have few."""
+    here = machine("gpu-server", tmp_path)
+    many(here, 100)
+    recorded = RecordedSpace(here)
+    most = 0
+
+    def ask(path: bytes) -> Space:
+        nonlocal most
+        most = max(most, hanging())
+        time.sleep(0.001)  # as a server over a network
+        return recorded(path)
+
+    found, failed = collected(Filesystems(here, ask)())
+    assert failed == ""
+    assert sum(where.startswith("/net/") for where, *_ in values(found, hosts.FILESYSTEM_STUCK)) == 100
+    assert 0 < most <= AT_ONCE
+
+
+def test_threads_that_hang_do_not_pile_up_and_who_was_not_asked_is_not_said_to_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted anew in each cycle, as an automounter does to a server that is gone."""
+    monkeypatch.setattr(filesystems, "PATIENCE", 0.05)
+    here = machine("gpu-server", tmp_path)
+    many(here, 60)
+    original = (here.proc / "1/mountinfo").read_text()
+    recorded, answers = RecordedSpace(here), threading.Event()
+
+    def ask(path: bytes) -> Space:
+        if b"/net/" in path:
+            answers.wait(30)
+        return recorded(path)
+
+    source = Filesystems(here, ask)
+    try:
+        for cycle in range(5):
+            (here.proc / "1/mountinfo").write_text(original.replace(" 0:9", f" {cycle + 1}:9"))
+            found, failed = collected(source())
+            assert hanging() <= MOST
+        assert hanging() == MOST
+        assert not values(found, hosts.FILESYSTEM_STUCK)
+        assert "not asked" in failed
+    finally:
+        answers.set()
+
+
+def test_a_thread_that_cannot_be_had_hurts_only_remote_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine("gpu-server")
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    found, failed = collected(Filesystems(here, RecordedSpace(here))())
+    assert ("/", "ext4", "free") in values(found, hosts.FILESYSTEM_USAGE)
+    assert ("/mnt/models", "nfs4") not in values(found, hosts.FILESYSTEM_STUCK)
+    assert "not asked" in failed
 
 
 def test_what_is_mounted_in_a_remote_one_hangs_with_it_and_not_with_us(

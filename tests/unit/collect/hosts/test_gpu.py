@@ -11,13 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.collect import Here, NoData
 from fleetwatch.collect.hosts import _nvml
 from fleetwatch.collect.hosts.gpu import BIRTH_CYCLES, REASONS, SEARCH_CYCLES, Gpu, throttled
+from fleetwatch.meter import Meter
 from support_machines import collected, page, values
 from support_nvml import FOLDER, Replay, pynvml
 
@@ -97,6 +98,36 @@ def test_the_xid_of_a_gpu_that_falls_off_the_bus_is_counted() -> None:
     samples, why = collected(gpu())
     assert values(samples, hosts.GPU_XIDS) == {("0", "79"): 1}
     assert why == "GPU 0: GPU is lost"
+
+
+ALL_XIDS = [f"xid {number}" for number in range(1, 60)]
+
+
+@given(st.lists(st.sampled_from(["look", "reload", "lose 0", "back", *ALL_XIDS]), max_size=150))
+@example([*ALL_XIDS, *["look"] * (BIRTH_CYCLES + 1), "xid 99"])
+def test_the_counts_of_xids_never_go_back(events: list[str]) -> None:
+    """As a scrape shows them, whatever the driver does."""
+    replay = Replay("h100-two")
+    gpu, meter = source(replay), Meter()
+    shown: dict[tuple[str, ...], float] = {}
+    told = 0
+    for event in [*events, *["back", "look"] * (BIRTH_CYCLES + 1)]:
+        what, _, number = event.partition(" ")
+        if what == "xid":
+            replay.xids.append((int(number) % 2, int(number)))
+            told += 1
+        elif what == "lose":
+            replay.broken[0] = "NVML_ERROR_GPU_IS_LOST"
+        elif what == "back":
+            replay.broken.clear()
+        elif what == "reload":
+            replay.reload_driver()
+        else:
+            meter.replace("gpu", collected(gpu())[0])
+            found = values(meter.reported_by("gpu"), hosts.GPU_XIDS)
+            assert all(found[key] >= value for key, value in shown.items())
+            shown = found
+    assert sum(shown.values()) <= told
 
 
 def test_a_driver_loaded_anew_is_opened_anew_and_keeps_the_counts() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +75,21 @@ def test_each_kind_is_known_by_what_it_leaves_behind(files: dict[str, str], expe
 def test_a_pod_is_one_unless_it_looks_at_its_node(tmp_path: Path) -> None:
     assert kind(Here(), POD) == "kubernetes_pod"
     assert kind(bare(tmp_path), POD) == "kubernetes_node"
+
+
+def test_a_node_is_known_by_who_may_not_look_into_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet keeps its folder for root and its group; a sidecar under systemd is neither."""
+    here = bare(tmp_path, var__lib__kubelet__pki__kubelet__crt="")
+    real = os.stat
+
+    def refused(path: str | os.PathLike[str], *arguments: Any, **named: Any) -> os.stat_result:
+        if str(path).startswith(f"{tmp_path}/var/lib/kubelet/"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, *arguments, **named)
+
+    # Root may look everywhere.
+    monkeypatch.setattr(os, "stat", refused)
+    assert kind(here, {}) == "kubernetes_node"
 
 
 def test_every_kind_is_in_the_catalogue(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.collect import Here
+from fleetwatch.collect.hosts import network as module
 from fleetwatch.collect.hosts.network import network, traffic
 from support_machines import collected, machine, values
 
@@ -66,6 +68,36 @@ def test_an_interface_whose_state_is_gone_keeps_its_counts(tmp_path: Path) -> No
     assert failed == ""
     assert ("eno1",) not in values(found, hosts.NETWORK_UP)
     assert ("eno1", "receive") in values(found, hosts.NETWORK_IO)
+
+
+@pytest.mark.parametrize("code", [errno.ENODEV, errno.EINVAL, errno.ENOENT])
+def test_an_interface_that_goes_while_it_is_looked_at_is_no_failure(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses the read where the file was opened before the interface went."""
+
+    def gone(path: str) -> str:
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(module, "text", gone)
+    found, failed = collected(network(machine("gpu-server")))
+    assert failed == ""
+    assert not values(found, hosts.NETWORK_UP)
+    assert ("eno1", "receive") in values(found, hosts.NETWORK_IO)
+
+
+ONE_A_CONTAINER = [
+    "veth1a2b3c4", "cali12345678901", "lxc1234", "lxc_health", "eni0123456789a", "gke0123456789a", "azv0123456789a",
+    "tap3f2a9c1b-7e", "vnet12", "docker0", "br-0123456789ab", "podman1", "lo",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONE_A_CONTAINER)
+def test_interfaces_of_containers_are_left_out(name: str) -> None:
+    assert Here().ignored_interfaces.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["eth0", "ens5", "eno1", "enp3s0", "enP2p1s0f0", "wg0", "tun0", "bond0", "ib0", "br0"])
+def test_interfaces_of_the_machine_are_shown(name: str) -> None:
+    assert not Here().ignored_interfaces.fullmatch(name)
 
 
 def test_an_odd_line_hurts_only_its_own_interface(tmp_path: Path) -> None:

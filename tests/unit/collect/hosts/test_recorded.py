@@ -10,11 +10,15 @@ from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect import Here
 from fleetwatch.collect.hosts.disks import disks
 from fleetwatch.collect.hosts.filesystems import Filesystems
-from fleetwatch.collect.hosts.host import host
+from fleetwatch.collect.hosts.host import Host
 from fleetwatch.collect.hosts.host_info import host_info
 from fleetwatch.collect.hosts.network import network
 from fleetwatch.collect.hosts.temperatures import temperatures
 from support_machines import RecordedSpace, collected, machine, page
+
+
+def host(here: Here) -> Iterable[Sample]:
+    return Host(here)()
 
 
 def filesystems(here: Here) -> Iterable[Sample]:
