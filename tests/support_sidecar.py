@@ -32,7 +32,7 @@ from support_stack import get
 class Sidecar:
     """One sidecar: its addresses and its data stay the same over restarts.
 
-    forward: HOST:PORT of the sink; settings: more of the section `sidecar`; options: of the
+    forward: HOST:PORT of the sink; settings, receive: more of the sections `sidecar` and `receive`; options: of the
     interpreter; http: where it listens for applications.
     """
 
@@ -44,6 +44,7 @@ class Sidecar:
         *,
         options: tuple[str, ...] = (),
         http: str = "",
+        receive: Mapping[str, Any] | None = None,
     ) -> None:
         self.data = folder / "data"
         self.web, self.http = f"127.0.0.1:{free_port()}", http or f"127.0.0.1:{free_port()}"
@@ -55,7 +56,7 @@ class Sidecar:
             "data_dir": str(self.data),
             "host": {"name": "box"},
             "web": {"listen": self.web},
-            "receive": {"http": {"listen": self.http}},
+            "receive": {"http": {"listen": self.http}, **(receive or {})},
             "sidecar": {"forward": f"http://{forward}" if forward else "", "interval": 1, **(settings or {})},
         }
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
+import logging
+import resource
+import socket
+import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fleetwatch.receive import Limits, Tls, TokenFile
+from fleetwatch.receive.server import split_address
 from fleetwatch.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
 
 
 def content(setting: str, file: Path) -> bytes:
@@ -15,6 +24,15 @@ def content(setting: str, file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise SettingsError(f"{setting}: {file} cannot be read: {error.strerror}") from None
+
+
+def authorities(setting: str, file: Path) -> None:
+    """Look whether a file holds certificates. Raises SettingsError."""
+    content(setting, file)
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise SettingsError(f"{setting}: {file}: expected certificates in PEM: {error}") from None
 
 
 def headers(setting: str, file: Path | None) -> dict[str, str]:
@@ -41,7 +59,7 @@ def door(settings: Settings) -> tuple[Limits, TokenFile | None, Tls | None]:
     limits = Limits(
         max_body_bytes=receive.max_body_bytes,
         max_decompressed_bytes=receive.max_decompressed_bytes,
-        max_connections=receive.max_connections,
+        max_connections=connections(receive.max_connections),
         timeout=receive.timeout,
     )
     token = None
@@ -52,6 +70,51 @@ def door(settings: Settings) -> tuple[Limits, TokenFile | None, Tls | None]:
         except ValueError as error:
             raise SettingsError(f"receive.token_file: {error}") from None
     return limits, token, tls
+
+
+def connections(wanted: int) -> int:
+    """As many of the connections as this process may have open beside its files.
+
+    Past the bound the longest idle one makes room. Past the process's own limit nobody is let in, and each attempt
+    is logged by the event loop with a traceback.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(1, files // 2)
+    if files == resource.RLIM_INFINITY or wanted <= most:
+        return wanted
+    log.warning("%d connections at most, not %d: this process may have %d files open (ulimit -n)", most, wanted, files)
+    return most
+
+
+def leads_back(url: str, listening: str) -> bool:
+    """Whether a URL is an address on which we listen. A name is not looked up: that may take long, and change."""
+    parts = urlsplit(url)
+    host, port = split_address(listening)
+    ours = ipaddress.ip_address(host)
+    name = parts.hostname or ""
+    if (parts.port or (443 if parts.scheme == "https" else 80)) != port:
+        return False
+    if name == "localhost":
+        return ours.is_loopback or ours.is_unspecified
+    if ours.is_unspecified and name == socket.gethostname():
+        return True
+    try:
+        theirs = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    if theirs.is_unspecified:  # leads to loopback
+        return ours.is_loopback or ours.is_unspecified
+    return theirs == ours or (ours.is_unspecified and _is_of_this_machine(theirs))
+
+
+def _is_of_this_machine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def refused(setting: str, listen: str, error: OSError) -> str:

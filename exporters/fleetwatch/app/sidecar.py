@@ -36,7 +36,7 @@ STOP_GRACE = 0.2
 """Seconds for requests under way: with all else the process ends within a second."""
 WEB_LIMITS = Limits(max_connections=100, max_body_bytes=1 << 16, max_decompressed_bytes=1 << 16)
 HELD = 16 << 20
-"""Bytes of requests in memory at once."""
+"""Bytes of requests in memory at once; at least one that is as large as may be is let in."""
 
 
 class Sidecar:
@@ -73,6 +73,9 @@ class Sidecar:
         except OSError as error:
             await self.stop()
             raise SettingsError(outside.refused(setting, listen, error)) from None
+        except SettingsError:
+            await self.stop()
+            raise
         self._runner.start()
         if self._relay is not None:
             self._relay.forward()
@@ -168,28 +171,33 @@ class _Relay:
         self._settings = settings
         limits, token, self._tls = outside.door(settings)
         if sidecar.ca_file is not None:
-            outside.content("sidecar.ca_file", sidecar.ca_file)
-        self._headers = outside.headers("sidecar.headers_file", sidecar.headers_file)
-        self.sink = Sink(sidecar.forward)
-        try:
-            client = self.connect(None)
-        except ValueError as error:
-            raise SettingsError(f"sidecar: {error}") from None
+            outside.authorities("sidecar.ca_file", sidecar.ca_file)
+        self._headers: dict[str, str] = {}
+        client = self._client("sidecar.forward")
+        if sidecar.headers_file is not None:
+            self._headers = outside.headers("sidecar.headers_file", sidecar.headers_file)
+            client = self._client(f"sidecar.headers_file: {sidecar.headers_file}")
+        self.sink = Sink(sidecar.forward, self._waiting)
         self._folder = settings.data_dir / "spool"
         try:
             self._spool = Spool(self._folder, sidecar.spool.max_bytes, sidecar.spool.sync, sidecar.spool.sync_interval)
         except SpoolError as error:
             raise SettingsError(f"data_dir: {error}") from None
-        self._intake = SpoolIntake(
-            self._spool, limits._replace(max_held_bytes=HELD), token, durable=sidecar.spool.sync == "always"
-        )
+        limits = limits._replace(max_held_bytes=max(HELD, limits.max_body_bytes))
+        self._intake = SpoolIntake(self._spool, limits, token, durable=sidecar.spool.sync == "always")
         self._forwarder = Forwarder(self._spool, client, self.sink, limits.max_decompressed_bytes)
         self._intake.accepted = self._forwarder.more
         self._server: HttpServer | None = None
 
     async def start(self) -> None:
-        """Listen to applications. Raises OSError when the address cannot be had."""
+        """Listen to applications.
+
+        Raises OSError when the address cannot be had, SettingsError where it is the sink's: data would run in a circle.
+        """
         self._server = await serve_http(self._intake, self._settings.receive.http.listen, self._tls)
+        sink, own = self._settings.sidecar.forward, self._server.address
+        if outside.leads_back(sink, own):
+            raise SettingsError(f"sidecar.forward: {sink} is this sidecar's own receive.http.listen, {own}")
 
     def forward(self) -> None:
         """Begin with what is in the spool."""
@@ -199,6 +207,18 @@ class _Relay:
         """A connection to the sink of its own. timeout: seconds, None for the settings' own."""
         sidecar = self._settings.sidecar
         return Client(sidecar.forward, self._headers, sidecar.ca_file, timeout or sidecar.timeout)
+
+    def _client(self, setting: str) -> Client:
+        """Raises SettingsError, which blames `setting`."""
+        try:
+            return self.connect(None)
+        except ValueError as error:
+            raise SettingsError(f"{setting}: {error}") from None
+
+    def _waiting(self) -> int:
+        """Items in the spool."""
+        stats = self._spool.stats()
+        return sum(stats.accepted.values()) - sum(stats.forwarded.values()) - sum(stats.dropped.values())
 
     def addresses(self) -> dict[str, str]:
         found = {"spool": str(self._folder), "sink": self._settings.sidecar.forward}

@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fleetwatch.receive import Refusal
@@ -27,20 +27,36 @@ JSON = "application/json"
 
 
 class Sink:
-    """Whether the last attempt to reach the sink succeeded; None before the first. Its changes are logged."""
+    """Whether the sink takes what it is sent; its changes are logged, one line each.
 
-    def __init__(self, name: str) -> None:
+    waiting: number of items in the spool.
+    """
+
+    def __init__(self, name: str, waiting: Callable[[], int] = lambda: 0) -> None:
         self._name = name
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._failing: set[str] = set()
+        self._since = 0.0
         self.up: bool | None = None
+        """Whether the last attempt of each sender succeeded; None before the first."""
 
-    def saw(self, answer: Answer) -> None:
-        """Take note of an answer; a refusal is one, too."""
-        up = answer.outcome != "again"
-        if up and self.up is False:
-            log.info("%s takes data again", self._name)
-        elif not up and self.up is not False:
-            log.warning("%s does not take data; it is kept and tried again: %s", self._name, answer.why)
-        self.up = up
+    def saw(self, sender: str, answer: Answer) -> None:
+        """Take note of an answer; a refusal is one, too.
+
+        sender: `data` or `reports`. A sink may take the one and not the other, for days: that is one trouble, and
+        not a line for each of its answers.
+        """
+        with self._lock:
+            (self._failing.add if answer.outcome == "again" else self._failing.discard)(sender)
+            before, self.up = self.up, not self._failing
+        if self.up and before is False:
+            gone = time.monotonic() - self._since
+            log.info("%s takes everything again after %.0f s; %d items wait", self._name, gone, self._waiting())
+        elif not self.up and before is not False:
+            self._since = time.monotonic()
+            kept = "it is kept and tried again" if sender == "data" else "data is kept"
+            log.warning("%s does not take %s; %s: %s", self._name, sender, kept, answer.why)
 
 
 class _Request(NamedTuple):
@@ -95,13 +111,16 @@ class Forwarder:
                 records = self._spool.take(JOINED_BYTES, JOINED_ITEMS)
                 if records:
                     self._settle(records)
-                else:
+                elif not self._stopped.is_set():  # told before `clear`, nobody would wake us
                     self._more.wait()
             except Exception as error:
                 if self._stopped.is_set():
                     return
                 # The disk may be ill for a while; whatever else it is must not end the forwarding.
-                log.log(logging.WARNING if isinstance(error, (OSError, SpoolError)) else logging.ERROR, "%s", error)
+                if isinstance(error, (OSError, SpoolError)):
+                    log.warning("the spool cannot be read or settled; tried again in %g s: %s", LONGEST_PAUSE, error)
+                else:
+                    log.exception("forwarding failed; tried again in %g s", LONGEST_PAUSE)
                 self._stopped.wait(LONGEST_PAUSE)
 
     def _settle(self, records: Sequence[Record]) -> None:
@@ -135,7 +154,7 @@ class Forwarder:
         answer = self._client.post(
             SIGNALS[request.records[0].signal], request.body, gzip=request.gzip, content_type=request.kind
         )
-        self._sink.saw(answer)
+        self._sink.saw("data", answer)
         return answer
 
     def _wait(self, wish: float | None) -> None:
@@ -163,7 +182,9 @@ class Forwarder:
         if (len(records) == 1 or json) and packing == "gzip":
             return as_it_is
         try:
-            plain = decompress(first.body, packing.encode(), self._most)
+            # What fills a request by itself is not unpacked to its end: that may be a hundred times its size.
+            most = min(self._most, JOINED_BYTES) if packing == "gzip" else self._most
+            plain = decompress(first.body, packing.encode(), most)
         except Refusal:
             if packing != "gzip":
                 raise
@@ -172,12 +193,10 @@ class Forwarder:
         size = len(plain)
         for record in records[1:]:
             try:
-                plain = decompress(record.body, record.encoding.encode(), self._most)
-            except Refusal:
+                plain = decompress(record.body, record.encoding.encode(), min(self._most, max(0, JOINED_BYTES - size)))
+            except Refusal:  # too large for this request, or alone
                 break
             size += len(plain)
-            if size > JOINED_BYTES:
-                break
             parts.append(plain)
         body = b"".join(parts)
         return _Request(records[: len(parts)], body, gzip=False, kind=JSON if json else PROTOBUF)

@@ -60,6 +60,7 @@ class Reporter:
             client.close()
 
     def _report(self, client: Client) -> None:
+        told = ""
         due = time.monotonic() + min(1.0, self._interval)
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             due = max(due + self._interval, time.monotonic())
@@ -69,7 +70,9 @@ class Reporter:
                 if not self._stopped.is_set():
                     log.exception("a report failed; the next one carries the same totals")
                 continue
-            self._sink.saw(answer)
+            self._sink.saw("reports", answer)
             due = max(due, time.monotonic() + (answer.retry_after or 0.0))
-            if answer.outcome == "refused":
-                log.warning("the sink refused a report: %s", answer.why)
+            refusal = answer.why if answer.outcome == "refused" else ""
+            if refusal and refusal != told:
+                log.warning("the sink refuses reports: %s", refusal)
+            told = refusal

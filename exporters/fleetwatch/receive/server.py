@@ -7,10 +7,8 @@ import contextlib
 import ssl
 from typing import Any
 
-from uvicorn.config import Config
-
 from fleetwatch.receive.limits import Limits, Tls
-from fleetwatch.receive.protocol import GuardedProtocol, State
+from fleetwatch.receive.protocol import Connection, State
 
 _BACKLOG = 4096  # a fleet that restarts connects at once; the kernel cuts this down to its own bound
 
@@ -24,10 +22,8 @@ async def _busy(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - 
 class HttpServer:
     """Serves `app` between start() and stop().
 
-    uvicorn's own server is left out: it takes the process's signals, exits the process when a port is in use and
-    wakes ten times a second. Its protocol is what we are after.
-
     app, busy: ASGI applications; `busy` answers where no connection is to spare. Lifespan events are not sent.
+    A server like uvicorn bounds less of what a client can do, and is a fifth of the sidecar's start.
     """
 
     def __init__(
@@ -38,23 +34,11 @@ class HttpServer:
         tls: Tls | None = None,
         busy: Any = _busy,
     ) -> None:
+        self._app = app
         self._listen = split_address(listen)
         self._limits = limits
         self._busy = busy
         self._tls = tls
-        self._config = Config(
-            app,
-            http=GuardedProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=max(1, round(limits.keep_alive)),
-        )
         self._state = State()
         self._server: asyncio.Server | None = None
 
@@ -71,11 +55,10 @@ class HttpServer:
 
     async def start(self) -> None:
         """Raises OSError when the address cannot be had or a PEM file is missing or bad (ssl.SSLError is one)."""
-        self._config.load()
         loop = asyncio.get_running_loop()
 
-        def connection() -> GuardedProtocol:
-            return GuardedProtocol(self._config, self._state, self._limits, self._busy, loop)
+        def connection() -> Connection:
+            return Connection(self._app, self._busy, self._limits, self._state, loop)
 
         secure: dict[str, Any] = {}
         if self._tls is not None:
@@ -85,7 +68,12 @@ class HttpServer:
                 "ssl_shutdown_timeout": self._limits.timeout,
             }
         host, port = self._listen
-        self._server = await loop.create_server(connection, host, port, backlog=_BACKLOG, **secure)
+        # asyncio takes as many connections in one go as its `backlog`, before any is looked at. One by one, the longest
+        # idle makes room in time, and a process without files to spare logs a line a second, not thousands.
+        self._server = await loop.create_server(connection, host, port, backlog=1, **secure)
+        for listener in self._server.sockets:
+            with listener.dup() as raw:
+                raw.listen(_BACKLOG)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take no new connection, finish the requests under way within `grace` seconds, close."""
@@ -106,7 +94,7 @@ class HttpServer:
                     self._state.left.clear()
                     await self._state.left.wait()
         for connection in list(self._state.connections):
-            connection.transport.abort()
+            connection.abort()
         self._server = None
 
 

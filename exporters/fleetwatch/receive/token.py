@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import time
 from collections.abc import Callable
@@ -31,6 +30,8 @@ class TokenFile:
 
     def check(self, authorization: bytes | None) -> None:
         """Raise Unauthorized unless the value of the header field carries the token."""
+        import hmac  # noqa: PLC0415 - it loads OpenSSL's hashes, and most sidecars ask for no token
+
         if self._clock() >= self._next_check:
             self._next_check = self._clock() + _CHECK_EVERY
             self._refresh()

@@ -59,6 +59,9 @@ class Client:
             raise ValueError("expected no user or password in the address: put them into a header")
         if not base.isascii() or re.search(r"[\x00-\x20\x7f]", base):
             raise ValueError("expected no spaces or control characters in the address, and ASCII alone")
+        if not whole and (parts.query or parts.fragment):
+            # It would be lost from the requests, and the address is told in logs.
+            raise ValueError("expected nothing behind `?` or `#` in the address: put a key into a header")
         self._host = parts.hostname
         self._tls = parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)

@@ -84,10 +84,12 @@ class Line:
     def _reach(self, host: str, port: int) -> socket.socket:
         """The first of the host's addresses that answers. The name's look-up has the system's own time-out."""
         failed: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for place, (family, kind, protocol, _, address) in enumerate(found):
             one = socket.socket(family, kind, protocol)
             try:
-                one.settimeout(self._remaining())
+                # A part of the time each: an address that swallows everything must not hide the others.
+                one.settimeout(self._remaining() / (len(found) - place))
                 one.connect(address)
             except OSError as error:
                 one.close()

@@ -130,3 +130,29 @@ def _next_head(file: int, offset: int, size: int) -> int | None:
             return offset + at
         at = rest.find(_MAGIC, at + 1)
     return None
+
+
+def batch(file: int, position: Position, size: int, settled: Counts, most: tuple[int, int]) -> list[Record]:
+    """The next good records of one signal that follow each other; one in JSON comes alone.
+
+    settled: items before `position`; most: bytes and items, which one record alone may exceed.
+    """
+    records: list[Record] = []
+    held = items = 0
+    for record in walk(file, position.segment, position.offset, size):
+        if min(minus(record.before, settled)) < 0:
+            continue  # of a copied or older file: what it says has been accounted for
+        held += len(record.body)
+        items += record.items
+        if records and (
+            record.signal != records[0].signal
+            or record.before != records[-1].after
+            or record.encoding.startswith("json")
+            or held > most[0]
+            or items > most[1]
+        ):
+            break
+        records.append(record)
+        if record.encoding.startswith("json"):
+            break
+    return records

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -16,14 +17,24 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fleetwatch.spool.record import HEAD, SIGNALS, Counts, Position, Record, minus, pack, plus, read_head, walk
-from fleetwatch.spool.recover import Segment, recover
+from fleetwatch.spool.record import HEAD, SIGNALS, Counts, Position, Record, batch, minus, pack, plus, read_head
+from fleetwatch.spool.recover import Segment, opened, recover
 from fleetwatch.spool.state import REASONS, StateFile
 from fleetwatch.spool.sync import Syncer
+
+log = logging.getLogger(__name__)
 
 SEGMENT = 8 << 20
 """Largest segment file; a small spool has sixteen smaller ones. A single larger record is one of its own."""
 
+LOSSES_LOGGED = 60.0
+"""Seconds between two lines about what was given up."""
+
+_WHY = {
+    "spool_full": "it is full; the sink was away for too long, or sidecar.spool.max_bytes is too small",
+    "disk_full": "there is no room on the disk",
+    "damaged": "its files are damaged or gone",
+}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -78,6 +89,8 @@ class Spool:
         self._overtaken = False
         """The request under way is of a segment that is gone."""
         self._closed = False
+        self._next_line = 0.0
+        self._unsaid = 0
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder_file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -86,7 +99,8 @@ class Spool:
             self._state, self._segments = recover(folder, self._saved.load())
             self._saved.save(self._state)
         except OSError as error:
-            raise SpoolError(f"{folder}: the spool cannot be opened: {error.strerror}") from error
+            where = error.filename or folder
+            raise SpoolError(f"{where}: the spool cannot be opened: {error.strerror}") from error
         self._syncer = None if sync == "never" else Syncer(self._sync, 0.0 if sync == "always" else sync_interval)
 
     def append(self, signal: str, encoding: str, body: bytes, items: int) -> None:
@@ -127,17 +141,26 @@ class Spool:
         """
         while True:
             with self._lock:
+                if self._closed:
+                    return []
                 self._give_up_flight()
                 if not self._segments:
+                    self._lost(self._state.accepted)
                     return []
                 segment, position = self._segments[0], self._state.position
                 settled, size = self._state.settled, segment.size
-                file = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    file = opened(segment.path, os.O_RDONLY)
+                except FileNotFoundError:  # somebody made room by hand
+                    self._drop_oldest("damaged")
+                    continue
             try:
-                records = _batch(file, position, size, settled, (max_bytes, max_items))
+                records = batch(file, position, size, settled, (max_bytes, max_items))
             finally:
                 os.close(file)
             with self._lock:
+                if self._closed:
+                    return []
                 if position != self._state.position or (not records and segment.size != size):
                     continue  # overtaken, or there is more now
                 if records:
@@ -208,7 +231,7 @@ class Spool:
         os.close(self._folder_file)
 
     def _own(self) -> None:
-        self._owned = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._owned = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -224,9 +247,9 @@ class Spool:
         while True:
             try:
                 current, out = self._current(len(data))
-                written = os.write(out, data)
-                if written == len(data):
-                    current.size += written
+                # Not simply at the end: a piece that was left there by a full or failing disk is written over.
+                if os.pwrite(out, data, current.size) == len(data):
+                    current.size += len(data)
                     return
                 os.ftruncate(out, current.size)
             except OSError as error:
@@ -241,12 +264,13 @@ class Spool:
         current = self._segments[-1] if self._segments else None
         if current is not None and (not current.size or current.size + size <= self._segment_bytes):
             if self._out is None:
-                self._out = os.open(current.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            return current, self._out
+                self._out = opened(current.path, os.O_WRONLY)
+            # What is written to a file that somebody has deleted ends with the process.
+            if os.fstat(self._out).st_nlink:
+                return current, self._out
         number = current.number + 1 if current else self._state.position.segment
         path = self._folder / f"{number:010d}.seg"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        out = os.open(path, flags, 0o600)
+        out = opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         if current is not None:
             self._retire(current.number)
         self._out = out
@@ -270,8 +294,18 @@ class Spool:
         if self._flight is not None and not self._overtaken:
             state.held = minus(self._flight, state.settled)
             self._overtaken = True
-        state.drop(reason, minus(following, state.settled))
+        gone = minus(following, state.settled)
+        state.drop(reason, gone)
+        self._tell(reason, sum(gone))
         self._remove_oldest()
+
+    def _tell(self, reason: str, items: int) -> None:
+        """Now and then a line: in a long outage something is given up every few seconds."""
+        self._unsaid += items
+        if self._unsaid and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LOSSES_LOGGED
+            log.warning("%s: %d items are lost: %s", self._folder, self._unsaid, _WHY[reason])
+            self._unsaid = 0
 
     def _give_up_flight(self) -> None:
         """A request that was taken and not settled is taken anew; what was in memory alone is lost."""
@@ -287,8 +321,9 @@ class Spool:
             self._lost(self._segments[1].before)
             self._remove_oldest()
             return True
-        if self._lost(self._state.accepted):
-            self._state.position = Position(segment.number, segment.size)
+        end = Position(segment.number, segment.size)
+        moved, self._state.position = end != self._state.position, end
+        if not self._lost(self._state.accepted) and moved:
             self._saved.save(self._state)
         return False
 
@@ -298,6 +333,7 @@ class Spool:
         if not any(lost):
             return False
         self._state.drop("damaged", lost)
+        self._tell("damaged", sum(lost))
         self._saved.save(self._state)
         return True
 
@@ -335,26 +371,3 @@ class Spool:
         finally:
             for file in files:
                 os.close(file)
-
-
-def _batch(file: int, position: Position, size: int, settled: Counts, most: tuple[int, int]) -> list[Record]:
-    """The next good records of one signal that follow each other; one in JSON comes alone."""
-    records: list[Record] = []
-    held = items = 0
-    for record in walk(file, position.segment, position.offset, size):
-        if min(minus(record.before, settled)) < 0:
-            continue  # of a copied or older file: what it says has been accounted for
-        held += len(record.body)
-        items += record.items
-        if records and (
-            record.signal != records[0].signal
-            or record.before != records[-1].after
-            or record.encoding.startswith("json")
-            or held > most[0]
-            or items > most[1]
-        ):
-            break
-        records.append(record)
-        if record.encoding.startswith("json"):
-            break
-    return records

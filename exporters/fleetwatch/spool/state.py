@@ -6,6 +6,7 @@ the other one says what was so a moment before.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -18,7 +19,9 @@ REASONS = ("spool_full", "disk_full", "refused", "damaged")
 """Why items were lost."""
 
 _NONE: Counts = (0, 0, 0)
-_MAGIC = b"FWSTATE1"
+_KIND = b"FWSTATE"
+_MAGIC = _KIND + b"1"
+"""With the version of all files of the spool."""
 _SLOT = struct.Struct("<8sQQQ3Q3Q3Q12Q")
 _CHECK = struct.Struct("<I")
 _APART = 4096
@@ -53,20 +56,26 @@ class StateFile:
     """The file of a State. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         # Its blocks are taken now: to say that the disk is full must not need more of it.
         os.posix_fallocate(self._file, 0, 2 * _APART)
         self._turn = 0
         self._dirty = False
 
     def load(self) -> State | None:
-        """What was saved last; None where nothing good was."""
+        """What was saved last; None where nothing good was. Raises OSError for a file of another version."""
         best = None
+        foreign = False
         for slot in (0, 1):
             data = os.pread(self._file, _SLOT.size + _CHECK.size, slot * _APART)
             found = _read(data)
             if found is not None and found[0] >= self._turn:
                 self._turn, best = found
+            foreign = foreign or (data.startswith(_KIND) and not data.startswith(_MAGIC))
+        if best is None and foreign:
+            # Its segments would look damaged, and be thrown away.
+            said = "another version wrote it: let that one send what waits, or move the folder away"
+            raise OSError(errno.EINVAL, said)
         return best
 
     def save(self, state: State) -> None:
@@ -76,13 +85,17 @@ class StateFile:
         data = _SLOT.pack(_MAGIC, self._turn, *state.position, *state.accepted, *state.forwarded, *state.held, *dropped)
         data += _CHECK.pack(zlib.crc32(data))
         if os.pwrite(self._file, data, self._turn % 2 * _APART) != len(data):
-            raise OSError("the state was not written whole")
+            raise OSError(errno.EIO, "the state was not written whole")
         self._dirty = True
 
     def sync(self) -> None:
         if self._dirty:
             self._dirty = False
-            os.fdatasync(self._file)
+            try:
+                os.fdatasync(self._file)
+            except OSError:
+                self._dirty = True
+                raise
 
     def close(self) -> None:
         os.close(self._file)

@@ -20,6 +20,7 @@ class Syncer:
         self._dirty = False
         self._stopped = threading.Event()
         self._waiting: list[Future[None]] = []
+        self._failing = False
         self._thread = threading.Thread(target=self._run, name="spool sync", daemon=True)
         self._thread.start()
 
@@ -57,15 +58,21 @@ class Syncer:
             with self._changed:
                 self._dirty = False
                 waiting, self._waiting = self._waiting, []
-            self._pass(waiting)
+            # From here on nobody can cancel them: a result for a cancelled one would end this thread.
+            self._pass([future for future in waiting if future.set_running_or_notify_cancel()])
 
     def _pass(self, waiting: list[Future[None]]) -> None:
         try:
             self._sync()
         except OSError as error:
-            log.warning("the spool could not be forced to the disk: %s", error.strerror)
+            if not self._failing:
+                log.warning("the spool cannot be forced to the disk: %s", error.strerror)
+            self._failing = True
             for future in waiting:
                 future.set_exception(error)
         else:
+            if self._failing:
+                log.info("the spool is forced to the disk again")
+            self._failing = False
             for future in waiting:
                 future.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from fleetwatch.app.sidecar_forward import Forwarder
 from fleetwatch.app.sidecar_forward import Sink as SinkState
-from fleetwatch.send.client import Client
+from fleetwatch.send.client import PROTOBUF, Answer, Client
 from fleetwatch.spool import Spool
 from support import wait_for
 from support_receive import traces
@@ -161,3 +162,54 @@ def test_a_sink_that_is_away_is_waited_for(spool: Spool) -> None:
     forwarder.stop(5)
     assert spool.stats().size > 0
     assert lost(spool) == {}
+
+
+class Watched(Client):
+    """Notes what it is given to post."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__(base)
+        self.posted: list[tuple[bytes, bool]] = []
+
+    def post(self, signal: str, body: bytes, *, gzip: bool = False, content_type: str = PROTOBUF) -> Answer:
+        self.posted.append((body, gzip))
+        return super().post(signal, body, gzip=gzip, content_type=content_type)
+
+
+def test_what_fills_a_request_is_not_unpacked(spool: Spool, sink: Sink) -> None:
+    """Twenty megabytes of nothing take a few kilobytes, and should take no more here."""
+    packed = gzip.compress(traces(*["x" * 10_000] * 200).SerializeToString())
+    small = gzip.compress(traces("a").SerializeToString())
+    for body in (packed, packed, small):
+        spool.append("traces", "gzip", body, 1)
+    client = Watched(f"http://{sink.address}")
+    forwarder = Forwarder(spool, client, SinkState("the sink"), 20 * MIB)
+    forwarder.start()
+    wait_for(lambda: spool.stats().size == 0, 20, "the spool to be empty")
+    forwarder.stop(5)
+    assert client.posted == [(packed, True), (packed, True), (small, True)]
+
+
+def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink = SinkState("http://gateway", lambda: 12)
+    away = Answer("again", why="Connection refused")
+    for sender in ("data", "reports") * 3:
+        sink.saw(sender, away)
+    assert sink.up is False
+    for sender in ("data", "reports") * 3:
+        sink.saw(sender, Answer("accepted"))
+    assert sink.up is True
+    assert [record.message for record in caplog.records] == [
+        "http://gateway does not take data; it is kept and tried again: Connection refused",
+        "http://gateway takes everything again after 0 s; 12 items wait",
+    ]
+
+
+def test_a_sink_that_takes_reports_alone_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    sink = SinkState("http://gateway")
+    for _ in range(5):
+        sink.saw("reports", Answer("accepted"))
+        sink.saw("data", Answer("again", why="answered 404"))
+        assert sink.up is False
+    assert len(caplog.records) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import time
@@ -119,3 +120,23 @@ def test_1000_idle_connections_do_not_hurt(receiver: ReceiverProcess) -> None:
     for peer in idle:
         peer.close()
     wait_for(lambda: post(receiver, GOOD).status == 200, what="an answer after they left")
+
+
+def test_a_flood_of_pipelined_requests_costs_no_memory(receiver: ReceiverProcess) -> None:
+    """Ten thousand requests in each packet, and nobody takes the answers."""
+    before = receiver.peak_mib()
+    host, port = receiver.http
+    peers = [socket.create_connection((host, int(port))) for _ in range(100)]
+    for peer in peers:
+        peer.setblocking(False)
+    flood = b"GET / HTTP/1.1\r\n\r\n" * 50_000
+    sent = 0
+    for _ in range(3):
+        for peer in peers:
+            with contextlib.suppress(BlockingIOError):
+                sent += peer.send(flood)
+        assert post(receiver, GOOD).status == 200
+    assert sent > 20 * MIB
+    assert receiver.peak_mib() - before < 64
+    for peer in peers:
+        peer.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from fleetwatch.receive import BadRequest, Throttled, Tls, TokenFile, TooLarge, Unavailable
+from support_http import self_signed
 from support_receive import Receiver
 
 OK, FAILED = SpanExportResult.SUCCESS, SpanExportResult.FAILURE
@@ -37,16 +37,7 @@ def spans() -> tuple[ReadableSpan, ...]:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """A certificate for 127.0.0.1 that signs itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return Tls(folder / "cert.pem", folder / "key.pem")
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def exporter_of(receiver: Receiver, transport: str, **more: Any) -> HttpExporter | GrpcExporter:

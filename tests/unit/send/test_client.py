@@ -329,6 +329,8 @@ class TestTls:
         ("http://gateway/a b", {}),
         ("http://gateway/\r\nx: y", {}),
         ("http://gateway:99999", {}),
+        ("http://gateway/?token=canary", {}),
+        ("http://gateway/#canary", {}),
         ("http://gateway", {"x": "canary\r\nhost: other"}),
         ("http://gateway", {"x y": "canary"}),
         ("http://gateway", {"Host": "canary"}),
@@ -339,3 +341,21 @@ def test_what_cannot_be_sent_is_refused_at_once(base: str, headers: dict[str, st
     with pytest.raises(ValueError, match=r"\S") as told:
         connect(base, headers)
     assert "canary" not in str(told.value)
+
+
+def test_an_address_that_swallows_everything_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with an IPv6 address that leads nowhere, and an IPv4 one that works: the usual half-made network."""
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as deaf, Sink() as sink:
+        # Its queue is full: the kernel no longer answers those who come.
+        fillers = [socket.socket() for _ in range(4)]
+        for one in fillers:
+            one.setblocking(False)
+            one.connect_ex(deaf.getsockname())
+        addresses = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", deaf.getsockname()),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", sink.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        assert post(sink, timeout=2.0) == Answer("accepted")
+        for one in fillers:
+            one.close()

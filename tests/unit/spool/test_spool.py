@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from fleetwatch.spool import Record, Spool, SpoolError, SpoolFullError, Stats
+from fleetwatch.spool import Spool, SpoolError, SpoolFullError
 from support import wait_for
 from support_disk import Disk, small_disk
+from support_spool import balance, drain, lost
 
 MIB = 1 << 20
 
@@ -23,24 +22,6 @@ MIB = 1 << 20
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "spool"
-
-
-def drain(spool: Spool) -> list[Record]:
-    """All that waits, settled."""
-    found = []
-    while records := spool.take():
-        spool.done(records)
-        found += records
-    return found
-
-
-def lost(stats: Stats) -> dict[tuple[str, str], int]:
-    return {key: items for key, items in stats.dropped.items() if items}
-
-
-def balance(stats: Stats) -> int:
-    """Items that are neither forwarded nor lost."""
-    return sum(stats.accepted.values()) - sum(stats.forwarded.values()) - sum(stats.dropped.values())
 
 
 def test_records_come_back_in_order_and_in_batches_of_one_signal(folder: Path) -> None:
@@ -260,77 +241,12 @@ def test_kill_9_loses_nothing_and_counts_everything_once(folder: Path) -> None:
     assert {reason for _, reason in lost(spool.stats())} <= {"spool_full"}
 
 
-def filled(folder: Path) -> dict[str, bytes]:
-    """The files of a closed spool with some of each kind, two segments, a part of it settled."""
+def test_giving_up_the_oldest_is_told_now_and_then(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool = Spool(folder, MIB)
-    for number in range(30):
-        spool.append(("traces", "metrics", "logs")[number % 3], "identity", b"%02d" % number * 2000, number)
-    spool.done(spool.take()[:1])
-    spool.close()
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return filled(tmp_path_factory.mktemp("filled") / "spool")
-
-
-@given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damage_costs_what_it_hits_and_nothing_is_invented(
-    files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.mktemp("damaged") / "spool"
-    folder.mkdir()
-    segments = sorted(name for name in files if name.endswith(".seg"))
-    assert len(segments) > 1
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    victim = folder / data.draw(st.sampled_from(segments))
-    damaged = bytearray(victim.read_bytes())
-    at = data.draw(st.integers(0, len(damaged) - 1))
-    match data.draw(st.sampled_from(["flip", "cut", "zeros"])):
-        case "flip":
-            damaged[at] ^= 1 << data.draw(st.integers(0, 7))
-        case "cut":
-            del damaged[at:]
-        case _:
-            damaged[at : at + 3000] = bytes(len(damaged[at : at + 3000]))
-    victim.write_bytes(damaged)
-    spool = Spool(folder, MIB)
-    spool.append("traces", "identity", b"fresh", 1000)
-    found = drain(spool)
-    assert found[-1].body == b"fresh"
-    for record in found[:-1]:
-        assert record.body == b"%02d" % record.items * 2000
-    numbers = [record.items for record in found]
-    assert numbers == sorted(set(numbers))
-    stats = spool.stats()
-    assert sum(stats.accepted.values()) == sum(range(30)) + 1000
-    assert {reason for _, reason in lost(stats)} <= {"damaged"}
-    assert balance(stats) == 0
-    spool.close()
-
-
-@pytest.mark.parametrize("slot", [0, 1])
-def test_a_torn_account_costs_one_step(files: dict[str, bytes], folder: Path, slot: int) -> None:
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    with (folder / "state").open("r+b") as state:
-        state.seek(slot * 4096 + 50)
-        state.write(b"torn")
-    spool = Spool(folder, MIB)
-    assert len(drain(spool)) in (29, 30)
-    assert balance(spool.stats()) == 0
-    assert lost(spool.stats()) == {}
-
-
-def test_without_an_account_all_that_is_there_is_forwarded(files: dict[str, bytes], folder: Path) -> None:
-    folder.mkdir()
-    for name, content in files.items():
-        if name != "state":
-            (folder / name).write_bytes(content)
-    spool = Spool(folder, MIB)
-    assert len(drain(spool)) == 30
-    assert balance(spool.stats()) == 0
+    for _ in range(200):
+        spool.append("traces", "identity", b"x" * 30_000, 1)
+    (record,) = caplog.records
+    assert record.message == (
+        f"{folder}: 2 items are lost: it is full; the sink was away for too long, "
+        "or sidecar.spool.max_bytes is too small"
+    )
