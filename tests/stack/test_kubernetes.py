@@ -33,8 +33,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         for thing in everything():
             if thing["kind"] == "Namespace":
                 assert server.apply(thing).status == 201
-        for thing in everything():
-            wait_for(lambda thing=thing: _knows(server, thing), 20, f"the kind {thing['kind']}")
+        wait_for(lambda: all(_knows(server, thing) for thing in everything()), 20, "every kind of object")
         yield server
 
 

@@ -301,7 +301,9 @@ def test_a_ticket_waits_while_a_page_says_the_same(program: Program, sink: Notif
 
 
 def of_host(name: str, host: str, severity: str = "ticket", **labels: str) -> dict[str, Any]:
-    return alert(name, severity=severity, domain="hosts", owner="platform", host_name=host, **labels)
+    made = alert(name, severity=severity, domain="hosts", owner="platform", host_name=host)
+    made["labels"] |= labels
+    return made
 
 
 def test_a_host_that_is_taken_away_or_missing_is_not_told_about_in_parts(
