@@ -20,7 +20,8 @@ def groups(bases: Mapping[str, str], source: Path = PROJECT) -> Iterator[tuple[s
             text = file.read_text(encoding="utf-8")
             for old, new in bases.items():
                 text = text.replace(old, new)
-            yield f"{file.stem}-{folder}", yaml.safe_load(text)["groups"]
+            # Kubernetes allows no underscore in a name.
+            yield f"{file.stem.replace('_', '-')}-{folder}", yaml.safe_load(text)["groups"]
 
 
 def for_prometheus(bases: Mapping[str, str]) -> str:
