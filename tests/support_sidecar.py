@@ -140,13 +140,14 @@ class Sink:
     """Keeps what it accepts in `requests`.
 
     answers: (status, header fields, body) of the next requests, in turn; then all are accepted. When `refuses`
-    is found in a body, it is answered with 400.
+    is found in a body, it is answered with 400. Nothing takes the paths in `absent`.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
         self.refuses = b""
+        self.absent: set[str] = set()
         self.seen = 0
         self.address = ""
 
@@ -157,6 +158,8 @@ class Sink:
         self.seen += 1
         if self.answers:
             return self.answers.pop(0)
+        if request.path in self.absent:
+            return 404, {}, b"404 page not found"
         if self.refuses and self.refuses in request.body:
             return 400, {}, b"not this"
         self.requests.append(request)

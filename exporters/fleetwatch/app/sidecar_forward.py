@@ -81,6 +81,8 @@ class Forwarder:
         self._pause = FIRST_PAUSE
         self._next_line = 0.0
         self._unsaid = 0
+        self._alone: set[int] = set()
+        """Signals that nothing takes while others are taken."""
         self._thread = threading.Thread(target=self._run, name="forward", daemon=True)
 
     def start(self) -> None:
@@ -135,11 +137,14 @@ class Forwarder:
                 records = records[1:]
                 continue
             answer = self._post(request)
-            if answer.outcome == "again":
+            unwanted = answer.absent and self._is_unwanted(request)
+            if answer.outcome == "again" and not unwanted:
                 self._wait(answer.retry_after)
                 continue
             self._pause = FIRST_PAUSE
-            if answer.outcome == "refused":
+            if unwanted:
+                self._refused(request, sum(record.items for record in request.records), answer)
+            elif answer.outcome == "refused":
                 if len(request.records) > 1:
                     singly = True
                     continue
@@ -155,7 +160,23 @@ class Forwarder:
             SIGNALS[request.records[0].signal], request.body, gzip=request.gzip, content_type=request.kind
         )
         self._sink.saw("data", answer)
+        if not answer.absent:
+            self._alone.discard(request.records[0].signal)
         return answer
+
+    def _is_unwanted(self, request: _Request) -> bool:
+        """Whether the sink has no place for this signal but for others, which must not wait for ever behind it.
+
+        Another signal must have been taken between two such answers: what takes nothing is a wrong address, or a sink
+        that is just being exchanged. It is asked with an empty request, which is good OTLP and says nothing.
+        """
+        mine = request.records[0].signal
+        if mine in self._alone:
+            return True
+        others = (name for number, name in enumerate(SIGNALS) if number != mine)
+        if any(self._client.post(name, b"").outcome == "accepted" for name in others):
+            self._alone.add(mine)
+        return False
 
     def _wait(self, wish: float | None) -> None:
         pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret: many sidecars must not come at once

@@ -23,6 +23,7 @@ _PIECE = 8
 """Characters of a secret that may not be told."""
 
 _BUSY = frozenset({408, 425, 429, 502, 503, 504})
+_ABSENT = frozenset({404, 405, 501})
 _MISSET = {
     401: "it wants other credentials",
     402: "it wants to be paid",
@@ -36,12 +37,16 @@ _MISSET = {
 
 
 class Answer(NamedTuple):
-    """rejected: items that the sink did not take of an accepted request. retry_after: seconds, None if it said none."""
+    """rejected: items that the sink did not take of an accepted request. retry_after: seconds, None if it said none.
+
+    absent: there is a server, but nothing of it takes this signal.
+    """
 
     outcome: Literal["accepted", "again", "refused"]
     rejected: int = 0
     retry_after: float | None = None
     why: str = ""
+    absent: bool = False
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...] = ()) -> Answer:
@@ -58,7 +63,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[s
     if status in _MISSET or 300 <= status < 400:
         # The headers may hold credentials, which belong to the host that was configured.
         reason = _MISSET.get(status, "a redirect, which is not followed")
-        return Answer("again", retry_after=MISSET, why=f"answered {status}: {reason}")
+        why = f"answered {status}: {reason}"
+        return Answer("again", retry_after=MISSET, why=why, absent=status in _ABSENT)
     if 400 <= status <= 500:
         said = _status_message(body) if protobuf else body.decode("utf-8", "replace") if kind == "text/plain" else ""
         return Answer("refused", why=f"answered {status}{_quoted(said, secrets)}")

@@ -83,6 +83,37 @@ def test_a_joined_request_is_bounded(spool: Spool, sink: Sink) -> None:
     assert [len(names(request.body)) for request in sink.requests] == [2, 2, 1]
 
 
+def test_a_signal_that_the_sink_has_no_place_for_does_not_hold_up_the_others(
+    spool: Spool, sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A Collector without a pipeline for logs answers 404 to them, for ever."""
+    monkeypatch.setattr("fleetwatch.send.answer.MISSET", 0.05)
+    sink.absent = {"/v1/logs"}
+    for number in range(3):
+        spool.append("logs", "identity", b"", 7)
+        spool.append("traces", "identity", traces(f"span {number}").SerializeToString(), 1)
+    forward(spool, sink)
+    assert [name for body in sink.bodies() for name in names(body)] == ["span 0", "span 1", "span 2"]
+    assert lost(spool) == {("logs", "refused"): 21}
+    assert "the sink refused 7 items (logs), which are lost: answered 404" in caplog.text
+
+
+def test_an_address_that_takes_nothing_loses_nothing(spool: Spool, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong path in the settings, or a proxy whose servers are being exchanged: people mend that."""
+    monkeypatch.setattr("fleetwatch.send.answer.MISSET", 0.01)
+    sink.absent = {"/v1/logs", "/v1/traces", "/v1/metrics"}
+    spool.append("logs", "identity", b"", 7)
+    spool.append("traces", "identity", traces("span").SerializeToString(), 1)
+    forwarder = Forwarder(spool, Client(f"http://{sink.address}"), SinkState("the sink"), MIB)
+    forwarder.start()
+    wait_for(lambda: sink.seen > 8, 20, "some tries")
+    sink.absent = set()
+    wait_for(lambda: spool.stats().size == 0, 40, "the spool to be empty")
+    forwarder.stop(5)
+    assert lost(spool) == {}
+    assert spool.stats().forwarded == {"traces": 1, "metrics": 0, "logs": 7}
+
+
 def test_json_stays_json(spool: Spool, sink: Sink) -> None:
     body = json.dumps({"resourceSpans": []}).encode()
     spool.append("traces", "json", body, 1)
