@@ -153,9 +153,9 @@ class Books:
 
 
 def _limits(settings: Settings) -> dict[str, int]:
-    """Bounds of labels; the roster needs room for all hosts that it takes."""
+    """Bounds of labels; the roster needs room for all hosts that it takes, and for this machine."""
     given = settings.labels.limits
-    hosts = settings.roster.max_hosts + len(settings.roster.expected)
+    hosts = settings.roster.max_hosts + len(settings.roster.expected) + 1
     return {**given, HOST.name: max(given.get(HOST.name, HOST.at_most), hosts)}
 
 

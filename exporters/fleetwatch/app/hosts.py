@@ -5,6 +5,7 @@ A host's series are one source of the meter, replaced by each report and gone wi
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from fleetwatch.reckon import roster
 from fleetwatch.records.hosts import Form, Host, HostReport
 from fleetwatch.settings import Settings
 
+log = logging.getLogger(__name__)
+
 ROSTER = "roster"
 _OWN_PROCESS = frozenset({exporter.PROCESS_MEMORY, exporter.PROCESS_CPU, exporter.PROCESS_FILES})
 _COLLECTORS = frozenset(
@@ -28,6 +31,18 @@ _COLLECTORS = frozenset(
         exporter.COLLECTOR_SERIES,
     }
 )
+_OF_SIDECARS = frozenset(
+    {
+        hosts.SPOOL_ACCEPTED,
+        hosts.SPOOL_FORWARDED,
+        hosts.SPOOL_DROPPED,
+        hosts.SPOOL_SIZE,
+        hosts.SPOOL_LIMIT,
+        hosts.SPOOL_OLDEST,
+        hosts.SINK_UP,
+    }
+)
+"""No collector has these: a sidecar beside the exporter tells them, and nobody else."""
 
 
 def source_of(host: str) -> str:
@@ -50,16 +65,17 @@ class _Shape(NamedTuple):
     """What the points of a host's report mean.
 
     places: of the points that are shown; told: places of those that the roster listens to; rejected: number of the
-    others by reason.
+    others by reason, and the first one's metric.
     """
 
     forms: list[Form]
     places: list[int]
     told: list[tuple[int, Known]]
-    rejected: dict[str, int]
+    rejected: dict[str, tuple[int, str]]
 
-    def reject(self, reason: str) -> None:
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+    def reject(self, reason: str, metric: str) -> None:
+        number, first = self.rejected.get(reason, (0, metric))
+        self.rejected[reason] = (number + 1, first)
 
 
 class Hosts:
@@ -93,6 +109,7 @@ class Hosts:
         self._unwritten: set[str] = set()
         self._forgotten: set[str] = set()
         self._done = 0
+        self._told: set[str] = set()
         for reason in hosts.REPORT_REJECT.one_of:
             meter.add(hosts.REPORTS_REJECTED, (reason,), 0)
 
@@ -101,10 +118,10 @@ class Hosts:
     def take(self, report: HostReport) -> None:
         """Show a report's series and note in the roster that its host is there."""
         if report.strangers:
-            self._reject("other_host", report.strangers)
+            self._reject("other_host", report.strangers, report.host)
         before = self._hosts.get(report.host)
         if before is None and not self._has_room(report.host):
-            self._reject("too_many_hosts", len(report.forms))
+            self._reject("too_many_hosts", len(report.forms), report.host)
             return
         shape = self._shapes.get(report.host)
         if shape is None or shape.forms != report.forms:
@@ -118,8 +135,8 @@ class Hosts:
         if not roster.is_present(host):
             self._hide(host.name)
             return
-        for reason, number in shape.rejected.items():
-            self._reject(reason, number)
+        for reason, (number, first) in shape.rejected.items():
+            self._reject(reason, number, report.host, first)
         is_piece = before is not None and before.sent == report.at
         self._show(report, shape, add=is_piece)
 
@@ -130,12 +147,12 @@ class Hosts:
         for place, form in enumerate(report.forms):
             known = self._forms.known(form)
             if known is None:
-                shape.reject("unknown_metric")
+                shape.reject("unknown_metric", form.name)
                 continue
             if known[0] in TOLD:
                 shape.told.append((place, known))
             if is_own and self._is_collected_here(known):
-                shape.reject("collected_here")
+                shape.reject("collected_here", form.name)
             else:
                 shape.places.append(place)
         return shape
@@ -159,7 +176,7 @@ class Hosts:
             both = {item[:2]: item for item in (*self._meter.reported_by(source), *samples)}
             samples = list(both.values())
         if len(samples) > room:
-            self._reject("too_many_series", len(samples) - room)
+            self._reject("too_many_series", len(samples) - room, report.host, samples[room].metric.name)
             samples = samples[:room]
         self._shown[report.host] = self._meter.replace(source, samples)
         if is_whole:
@@ -180,10 +197,18 @@ class Hosts:
     def _is_collected_here(self, known: Known) -> bool:
         """Whether a series of this very machine is among what the exporter shows itself."""
         metric, values = known
+        if metric in _OF_SIDECARS:
+            return False
         return self._whole or metric in _OWN_PROCESS or (metric in _COLLECTORS and values[0] in self._collected)
 
-    def _reject(self, reason: str, series: int) -> None:
+    def _reject(self, reason: str, series: int, host: str, first: str = "") -> None:
+        """Count series that are not shown, and tell once for each reason whose they were. first: the first's metric."""
         self._meter.add(hosts.REPORTS_REJECTED, (reason,), series)
+        if reason not in self._told:
+            self._told.add(reason)
+            level = logging.INFO if reason == "collected_here" else logging.WARNING
+            told = f", the first is {first}" if first else ""
+            log.log(level, 'series of host "%s" were not taken: %s%s', host, reason, told)
 
     # --- the roster
 
@@ -240,9 +265,9 @@ class Hosts:
         """Remember what an earlier process knew. What was heard meanwhile is newer, but not how long it is known."""
         for old in known:
             host = self._hosts.get(old.name)
-            if host is None:
+            if host is None and old.name not in self._forgotten:
                 self._hosts[old.name] = old
-            else:
+            elif host is not None:
                 self._keep(host._replace(first_seen=old.first_seen, confirmed_at=old.confirmed_at or host.confirmed_at))
         self.watch()
 

@@ -26,4 +26,8 @@ def command(config: Path | None, kind: str, namespace: str) -> None:
     from fleetwatch.stack.rules import for_operator, for_prometheus  # noqa: PLC0415 - see above
 
     bases = links(load(config))
-    click.echo(for_prometheus(bases) if kind == "prometheus" else for_operator(bases, namespace), nl=False)
+    try:
+        text = for_prometheus(bases) if kind == "prometheus" else for_operator(bases, namespace)
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(text, nl=False)

@@ -60,7 +60,8 @@ def hear(host: Host | None, word: Word, now: int, rules: Rules) -> Host | None:
         )
     # The shortest delay seen tells a slow clock from a late report; it may grow a little, because clocks drift.
     lag = min(now - word.at, host.lag + host.interval // 10)
-    heard = max(host.last_report, word.at + lag)
+    # Nothing was heard after now: a clock of ours that led and was set right must not keep a host alive until then.
+    heard = max(min(host.last_report, now), word.at + lag)
     gone = host.goodbye_at is not None or host.silent_at is not None
     back = host._replace(sent=word.at, lag=lag, last_report=heard, since=heard if gone else host.since)
     return _told(back, word, now, rules)

@@ -14,7 +14,12 @@ FOLDERS = ("rules", "alerts")
 
 
 def groups(bases: Mapping[str, str], source: Path = PROJECT) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """(name such as `llm-alerts`, its groups) of each rule file. bases: link of the repository -> link to show."""
+    """(name such as `llm-alerts`, its groups) of each rule file. bases: link of the repository -> link to show.
+
+    Raises FileNotFoundError where the program was installed without its checkout.
+    """
+    if not (source / "prometheus").is_dir():
+        raise FileNotFoundError(f"{source}: expected prometheus/rules here; run from a checkout of fleetwatch")
     for folder in FOLDERS:
         for file in sorted((source / "prometheus" / folder).glob("*.yml")):
             text = file.read_text(encoding="utf-8")

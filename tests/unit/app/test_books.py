@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from fleetwatch.app.books import Books
 from fleetwatch.app.prices import price_book
+from fleetwatch.catalogue import hosts
 from fleetwatch.ledger.query import Reader
 from fleetwatch.meter.text import exposition
 from fleetwatch.settings import Settings, from_dict
+from support_hosts import read, report_of
 from support_llm import call
 
 COST = Decimal(100 * 2_500 + 10 * 10_000).scaleb(-9)  # US dollars; see test_store.py
@@ -252,3 +254,12 @@ def test_closing_writes_what_waits_and_a_last_checkpoint(opened: Open, tmp_path:
         assert reader.verify() == []
         [(folded,)] = reader._db.execute("SELECT sum(requests) FROM totals")
     assert folded == 1
+
+
+def test_a_full_roster_names_every_host_and_this_machine(opened: Open) -> None:
+    roster = {"max_hosts": 2, "expected": ["node-3"]}
+    books = opened(roster=roster, host={"name": "exporter-1"}, labels={"limits": {"host_name": 1}})
+    for host in ("node-1", "node-2", "node-3"):
+        books.hosts.take(read(report_of(host, [hosts.LOAD_1M(1)])))
+    named = {line.partition('"')[2].partition('"')[0] for line in shown(books) if line.startswith("host_expected")}
+    assert named == {"node-1", "node-2", "node-3", "exporter-1"}

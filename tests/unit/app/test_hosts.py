@@ -203,6 +203,18 @@ def test_points_about_another_host_are_counted(desk: Desk) -> None:
     assert desk.rejected() == {"other_host": 3}
 
 
+def test_the_log_names_a_host_and_what_was_not_taken_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    new = gauge("system.new", unit="", help="x.", labels=(hosts.HOST,))
+    for host in ("node-1", "node-2", "node-1"):
+        desk.report(host, new(1))
+        desk.after(15)
+    desk.hosts.take(read(report_of("node-1", [hosts.LOAD_1M(1)], desk.now), desk.now)._replace(strangers=3))
+    assert [record.getMessage() for record in caplog.records] == [
+        'series of host "node-1" were not taken: unknown_metric, the first is system.new',
+        'series of host "node-1" were not taken: other_host',
+    ]
+
+
 def test_past_the_bound_of_series_the_rest_is_counted() -> None:
     desk = Desk(roster={"max_series": 3})
     for _ in range(2):
@@ -258,6 +270,15 @@ def test_a_sidecar_beside_the_exporter_reports_what_the_exporter_does_not_collec
     assert desk.shown(exporter.PROCESS_MEMORY) == {me: 7}
     assert set(desk.shown(exporter.COLLECTOR_SUCCESS).values()) == {0, 1}
     assert desk.rejected() == {"collected_here": 4}
+
+
+def test_the_spool_of_a_sidecar_beside_an_exporter_that_collects_is_shown(desk: Desk) -> None:
+    desk.meter.replace("host", [hosts.LOAD_1M(7)])
+    lost = hosts.SPOOL_DROPPED(3, signal="traces", reason="spool_full")
+    desk.report(OWN, hosts.LOAD_1M(1), lost)
+    assert list(desk.shown(hosts.SPOOL_DROPPED).values()) == [3]
+    assert desk.shown(hosts.LOAD_1M) == {labels(host_name=OWN): 7}
+    assert desk.rejected() == {"collected_here": 2}
 
 
 def test_who_is_expected_and_never_came_is_shown() -> None:
@@ -321,6 +342,18 @@ def test_a_ledger_that_opens_late_knows_the_past_and_reports_the_present(desk: D
     late.hosts.load([old._replace(confirmed_at=5)])
     [host] = late.hosts.changes().hosts
     assert (host.first_seen, host.confirmed_at, host.last_report) == (old.first_seen, 5, desk.now)
+
+
+def test_a_ledger_that_opens_late_does_not_bring_back_who_was_forgotten() -> None:
+    desk = Desk(roster={"forget_after": 60})
+    desk.report("node-1")
+    [old] = desk.hosts.changes().hosts
+    desk.now += SECOND
+    desk.report("node-1", hosts.GOODBYE(desk.now / SECOND))
+    desk.after(61)
+    desk.hosts.load([old])
+    assert desk.roster(hosts.STATE) == {}
+    assert desk.hosts.changes().forgotten == ["node-1"]
 
 
 def test_what_is_asked_at_a_terminal_is_done(desk: Desk) -> None:

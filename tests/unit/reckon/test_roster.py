@@ -129,6 +129,14 @@ def test_a_slow_clock_makes_nobody_missing(desk: Desk, lead: float) -> None:
     assert [desk.state(at) for at in (135 + 44, 135 + 60)] == ["reporting", "missing"]
 
 
+def test_our_own_clock_that_is_set_right_delays_no_silence(desk: Desk) -> None:
+    """It led by an hour. Nothing was heard after now, so no host is waited for until then."""
+    for turn in range(4):
+        desk.word(turn * 15, now=turn * 15 + 3600)
+    desk.word(60)
+    assert [desk.state(at) for at in (60 + 44, 60 + 45)] == ["reporting", "missing"]
+
+
 def test_a_queue_that_empties_late_brings_nobody_back_to_life(desk: Desk) -> None:
     """Reports waited in a Collector while the exporter was down; their host died meanwhile."""
     desk.word(0)
