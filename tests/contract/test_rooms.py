@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "places": frozenset(),
     "settings": frozenset(),
     "reckon": frozenset({"records"}),
-    "dialects": frozenset({"records"}),
+    "dialects": frozenset({"records", "wire"}),
     "receive": frozenset({"dialects", "records", "wire"}),
     "spool": frozenset(),
     "wire": frozenset(),

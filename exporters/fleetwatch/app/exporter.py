@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import signal
 import ssl
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from fleetwatch.app import outside
 from fleetwatch.app.books import Books
 from fleetwatch.app.here import here_of, sources
 from fleetwatch.app.prices import price_book
+from fleetwatch.app.signals import told_to_end
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Runner
 from fleetwatch.meter.otlp import export_request
@@ -101,11 +101,7 @@ class Exporter:
 
     async def run_until_told(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
-        await told.wait()
+        await told_to_end()
         await self.stop()
 
     async def stop(self) -> None:

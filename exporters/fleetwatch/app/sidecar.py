@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import ssl
 import time
 
@@ -16,6 +15,7 @@ from fleetwatch.app.sidecar_forward import Forwarder, Sink
 from fleetwatch.app.sidecar_intake import SpoolIntake
 from fleetwatch.app.sidecar_pages import Headers, Pages
 from fleetwatch.app.sidecar_report import Reporter
+from fleetwatch.app.signals import told_to_end
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.runner import Runner
@@ -101,11 +101,7 @@ class Sidecar:
 
     async def run_until_told(self) -> None:
         """Serve until SIGTERM or SIGINT, then stop."""
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
-        await told.wait()
+        await told_to_end()
         await self.stop()
 
     async def stop(self) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import resource
 from pathlib import Path
 
 import click
 
 from fleetwatch.cli._options import config_option
+from fleetwatch.cli._serve import prepare
 from fleetwatch.settings import load
 
 
@@ -22,13 +20,8 @@ def command(config: Path | None) -> None:
 
     from fleetwatch.app.exporter import Exporter  # noqa: PLC0415 - see above
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(config)
-    # The ledger tells what a company spends on what: nobody else's business.
-    os.umask(0o077)
-    # Two receivers with thousands of connections need more files than the usual 1,024.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    prepare()
 
     async def serve() -> None:
         exporter = Exporter(settings)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import os
-import resource
 from pathlib import Path
 
 import click
 
 from fleetwatch.cli._options import config_option
+from fleetwatch.cli._serve import prepare
 from fleetwatch.settings import load
 
 
@@ -23,13 +21,8 @@ def command(config: Path | None) -> None:
     gc.disable()
     from fleetwatch.app.sidecar import Sidecar  # noqa: PLC0415 - only this verb needs it
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = load(config)
-    # What applications send is nobody else's business.
-    os.umask(0o077)
-    # Connections, and the files of a thousand processes that are looked at, need more than the usual 1,024.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    prepare()
 
     async def serve() -> None:
         sidecar = Sidecar(settings)

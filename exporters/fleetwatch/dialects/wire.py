@@ -11,6 +11,8 @@ from typing import TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from fleetwatch.wire import varint
+
 M = TypeVar("M", bound=Message)
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -54,7 +56,7 @@ def _mend(body: memoryview, kind: Descriptor, depth: int) -> bytes:
             raise DecodeError("truncated")
         at += size
         content = _mended_value(value, fields.get(tag >> 3), depth)
-        out += as_varint(tag) + as_varint(len(content)) + content
+        out += varint(tag) + varint(len(content)) + content
     return bytes(out)
 
 
@@ -92,13 +94,3 @@ def _varint(body: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return number, at
     raise DecodeError("truncated")
-
-
-def as_varint(number: int) -> bytes:
-    """A number of zero or more, seven bits a byte."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
