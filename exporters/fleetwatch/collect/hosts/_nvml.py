@@ -6,7 +6,6 @@ Reference: the NVML API reference of NVIDIA; the functions are those of the Pyth
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,6 +47,8 @@ def load(here: Here) -> Nvml | None:
     marks = (here.proc / "driver/nvidia/version", here.root / "dev/nvidiactl", here.root / "dev/dxg")  # dxg: WSL
     if not any(mark.exists() for mark in marks):
         return None
+    import ctypes  # noqa: PLC0415 - a hundredth of a small program's start, of use only with a GPU
+
     try:
         ctypes.CDLL(_LIBRARY)
         return importlib.import_module("pynvml")
@@ -99,6 +100,8 @@ def ask(nvml: Nvml, names: str, *arguments: Any) -> Any:
 
 def address(handle: Any) -> int:
     """What two handles of the same GPU have in common. A lost GPU can not be asked for its number any more."""
+    import ctypes  # noqa: PLC0415 - see load
+
     return ctypes.cast(handle, ctypes.c_void_p).value or 0
 
 

@@ -30,17 +30,18 @@ AGAIN_SECONDS = 60.0
 _ACTION = "spot/instance-action"
 _REBALANCE = "events/recommendations/rebalance"
 
-# Facts and their form, so that the page of a foreign server never becomes a label.
+# Facts and their form, so that the page of a foreign server never becomes a label. Patterns are compiled at first use:
+# most machines are not on EC2, and all of them pay for the start.
 _FACTS = {
-    "instance_type": ("instance-type", re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", re.ASCII)),
-    "zone": ("placement/availability-zone-id", re.compile(r"[a-z0-9]+(-[a-z0-9]+)+", re.ASCII)),
-    "region": ("placement/region", re.compile(r"[a-z]+(-[a-z]+)+-\d+", re.ASCII)),
-    "lifecycle": ("instance-life-cycle", re.compile(r"[a-z]+(-[a-z]+)*", re.ASCII)),
+    "instance_type": ("instance-type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+"),
+    "zone": ("placement/availability-zone-id", r"[a-z0-9]+(-[a-z0-9]+)+"),
+    "region": ("placement/region", r"[a-z]+(-[a-z]+)+-\d+"),
+    "lifecycle": ("instance-life-cycle", r"[a-z]+(-[a-z]+)*"),
 }
 _LONGEST_FACT = 40
 
-_ZULU = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?Z", re.ASCII)
-_INSTANCE = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
+_ZULU = r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?Z"
+_INSTANCE = r"i-[0-9a-f]{8,17}"
 
 
 @source(interval=5)
@@ -82,7 +83,7 @@ class Imds:
         found = client.get(path)
         if found is None:
             return
-        if len(found) > _LONGEST_FACT or not form.fullmatch(found):
+        if len(found) > _LONGEST_FACT or not re.fullmatch(form, found, re.ASCII):
             raise Unexpected(f"{path}: expected a name such as {_EXAMPLES[name]}, got {shown(found.encode())}")
         self._here.facts[name] = found
         yield from ()
@@ -97,7 +98,7 @@ def on_ec2(here: Here) -> bool:
     if any(_text(f"{folder}/{name}") == "Amazon EC2" for name in ("sys_vendor", "board_vendor", "bios_vendor")):
         return True
     xen = _text(f"{here.sys}/hypervisor/uuid").lower().startswith("ec2")
-    return xen or _INSTANCE.fullmatch(_text(f"{folder}/board_asset_tag")) is not None
+    return xen or re.fullmatch(_INSTANCE, _text(f"{folder}/board_asset_tag"), re.ASCII) is not None
 
 
 def _action(client: Client) -> Iterator[Sample]:
@@ -132,7 +133,7 @@ def _notice(client: Client, path: str, *fields: str) -> list[str]:
 
 def zulu(word: str, where: str) -> float:
     """Unix time of a moment such as 2017-09-18T08:22:00Z (RFC 3339, UTC). Raises ValueError for anything else."""
-    match = _ZULU.fullmatch(word)
+    match = re.fullmatch(_ZULU, word, re.ASCII)
     try:
         if match is None:
             raise ValueError

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import inspect
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -212,7 +212,7 @@ def test_a_driver_that_does_not_tell_its_own_share_of_memory() -> None:
 def test_a_machine_without_the_driver_never_imports_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_nvml, "ctypes", SimpleNamespace(CDLL=lambda name: pytest.fail(f"opened {name}")))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail(f"opened {name}"))
     monkeypatch.setattr(importlib, "import_module", lambda name: pytest.fail(f"imported {name}"))
     assert _nvml.load(Here(proc=tmp_path, root=tmp_path)) is None
 
@@ -230,7 +230,7 @@ def test_a_driver_without_the_library_never_imports_the_package(
 def test_without_the_package_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/nvidiactl").touch()
-    monkeypatch.setattr(_nvml, "ctypes", SimpleNamespace(CDLL=lambda name: name))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: name)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert _nvml.load(Here(proc=tmp_path, root=tmp_path)) is None
 
