@@ -10,7 +10,6 @@ with House(tmp_path, {"budgets": [...]}) as house:
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,23 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
-from prometheus_client.parser import text_string_to_metric_families
-
 from fleetwatch.ledger.query import Reader, Spending
 from support import free_port, wait_for
-from support_stack import get
-
-Series = frozenset[tuple[str, str]]
-"""Labels of a series, in no order."""
+from support_program import Program, environment
 
 SCRAPE = 1.0
 """Seconds between scrapes in stack tests: a new counter shows 0 for twice as long."""
-
-
-def labels(**values: str) -> Series:
-    """Labels as `House.metrics` and `Prometheus.series` have them."""
-    return frozenset(values.items())
 
 
 def nano(usd: float) -> int:
@@ -43,28 +31,16 @@ def nano(usd: float) -> int:
     return round(usd * 10**9)
 
 
-def samples(text: str) -> dict[str, dict[Series, float]]:
-    """Samples of an exposition: name -> labels -> value."""
-    found: dict[str, dict[Series, float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
-    return found
-
-
-class House:
+class House(Program):
     """One exporter: its addresses and its data stay the same over restarts.
 
     settings: sections of fleetwatch.yml beside the addresses; data: where the ledger lives.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, data: Path | None = None) -> None:
-        self.folder = folder
+        super().__init__("run", folder)
         self.data = data or folder / "data"
-        self.web, self.http, self.grpc = (f"127.0.0.1:{free_port()}" for _ in range(3))
-        self.config = folder / "fleetwatch.yml"
-        self.log = folder / "exporter.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.http, self.grpc = (f"127.0.0.1:{free_port()}" for _ in range(2))
         given = dict(settings or {})
         ours: dict[str, Any] = {
             **given,
@@ -72,73 +48,15 @@ class House:
             "web": {"scrape_interval": SCRAPE, **given.get("web", {}), "listen": self.web},
             "receive": {**given.get("receive", {}), "http": {"listen": self.http}, "grpc": {"listen": self.grpc}},
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(json.dumps(ours, indent=1), encoding="utf-8")  # JSON is YAML
+        self.configure(ours)
 
     @property
     def ledger(self) -> Path:
         return self.data / "ledger.db"
 
-    def start(self, path: str = "/readyz") -> Self:
-        """Start, or start again, and wait until `path` answers 200: /healthz for one that cannot take data."""
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "fleetwatch", "run", "--config", str(self.config)],
-                cwd=self.folder,
-                env=environment(),
-                stdout=out,
-                stderr=out,
-            )
-        try:
-            wait_for(lambda: self._answers(path), 20, f"{path} of the exporter; {self.log}")
-        except BaseException:
-            self.kill9()
-            raise
-        return self
-
-    def _answers(self, path: str) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            # wait_for takes other exceptions for "not yet".
-            pytest.fail(f"the exporter ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
-        return self.get(path)[0] == 200
-
-    def kill9(self) -> None:
-        """End it as a crash does."""
-        self._end(signal.SIGKILL)
-
     def stop(self) -> int:
         """End it as a service manager does; returns the exit status."""
         return self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        status = self.process.wait(20)
-        self.process = None
-        return status
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.process is not None:
-            self.kill9()
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page."""
-        return get(f"http://{self.web}{path}")
-
-    def metrics(self, name: str) -> dict[Series, float]:
-        """Series of one name on /metrics; empty where there is none."""
-        return samples(self.get("/metrics")[1]).get(name, {})
-
-    def value(self, name: str, **with_labels: str) -> float:
-        """Sum of the series of one name that carry these labels."""
-        wanted = set(with_labels.items())
-        return sum(value for series, value in self.metrics(name).items() if wanted <= series)
 
     def spending(self, *by: str) -> list[Spending]:
         """Sums of the ledger, read beside the running exporter."""
@@ -148,12 +66,6 @@ class House:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A verb of `fleetwatch` with this exporter's settings."""
         return fleetwatch(*arguments, "--config", str(self.config))
-
-
-def environment() -> dict[str, str]:
-    """The environment without settings of whoever runs the tests."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("FLEETWATCH_", "OTEL_"))}
-    return ours | {"PYTHONUNBUFFERED": "1"}
 
 
 def fleetwatch(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,28 +8,21 @@ with Sidecar(tmp_path, forward=house.http) as sidecar:
 from __future__ import annotations
 
 import gzip
-import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
-
-import pytest
+from typing import Any, NamedTuple
 
 from support import free_port, wait_for
-from support_house import environment, samples
-from support_stack import get
+from support_program import Program
 
 
-class Sidecar:
+class Sidecar(Program):
     """One sidecar: its addresses and its data stay the same over restarts.
 
     forward: HOST:PORT of the sink; settings, receive: more of the sections `sidecar` and `receive`; options: of the
@@ -46,12 +39,9 @@ class Sidecar:
         http: str = "",
         receive: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__("sidecar", folder, options)
         self.data = folder / "data"
-        self.web, self.http = f"127.0.0.1:{free_port()}", http or f"127.0.0.1:{free_port()}"
-        self.log = folder / "sidecar.log"
-        self._config = folder / "fleetwatch.yml"
-        self._options = options
-        self.process: subprocess.Popen[bytes] | None = None
+        self.http = http or f"127.0.0.1:{free_port()}"
         ours = {
             "data_dir": str(self.data),
             "host": {"name": "box"},
@@ -59,57 +49,13 @@ class Sidecar:
             "receive": {"http": {"listen": self.http}, **(receive or {})},
             "sidecar": {"forward": f"http://{forward}" if forward else "", "interval": 1, **(settings or {})},
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(json.dumps(ours, indent=1), encoding="utf-8")  # JSON is YAML
-
-    def start(self) -> Self:
-        """Start, or start again, and wait until it is ready."""
-        command = [sys.executable, *self._options, "-m", "fleetwatch", "sidecar", "--config", str(self._config)]
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen(command, env=environment(), stdout=out, stderr=out)
-        try:
-            wait_for(self._ready, 20, f"/readyz of the sidecar; {self.log}", 0.02)
-        except BaseException:
-            self.kill9()
-            raise
-        return self
-
-    def _ready(self) -> bool:
-        assert self.process is not None
-        if self.process.poll() is not None:
-            pytest.fail(f"the sidecar ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
-        return get(f"http://{self.web}/readyz")[0] == 200
-
-    def kill9(self) -> None:
-        """End it as a crash does."""
-        self._end(signal.SIGKILL)
+        self.configure(ours)
 
     def stop(self) -> float:
         """End it as a service manager does; the seconds that it took."""
         started = time.monotonic()
         assert self._end(signal.SIGTERM) == 0, self.log.read_text()[-3000:]
         return time.monotonic() - started
-
-    def _end(self, number: signal.Signals) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        status = self.process.wait(20)
-        self.process = None
-        return status
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.process is not None:
-            self.kill9()
-
-    def value(self, name: str, **labels: str) -> float:
-        """Sum of the series of one name that carry these labels."""
-        found = samples(get(f"http://{self.web}/metrics")[1]).get(name, {})
-        return sum(value for series, value in found.items() if set(labels.items()) <= series)
 
     def account(self, signal_name: str) -> tuple[float, float, float]:
         """Items of a signal: accepted, forwarded, dropped."""

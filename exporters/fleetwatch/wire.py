@@ -37,14 +37,14 @@ def fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
     """(number of the field, its value) of a message; fixed-size values as bytes. Raises ValueError."""
     at = 0
     while at < len(body):
-        tag, at = _read_varint(body, at)
+        tag, at = read_varint(body, at)
         wire = tag & 7
         if wire == 0:
-            value, at = _read_varint(body, at)
+            value, at = read_varint(body, at)
             yield tag >> 3, value
             continue
         if wire == BYTES:
-            size, at = _read_varint(body, at)
+            size, at = read_varint(body, at)
         elif wire in _FIXED:
             size = _FIXED[wire]
         else:
@@ -55,8 +55,8 @@ def fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
         at += size
 
 
-def _read_varint(body: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer and the position after it."""
+def read_varint(body: bytes | memoryview, at: int) -> tuple[int, int]:
+    """A number and the position after it. Raises ValueError."""
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(body):

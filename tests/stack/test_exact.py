@@ -15,7 +15,8 @@ import pytest
 
 from support import wait_for
 from support_collector import Gateway
-from support_house import House, Replay, Series, kill_often, nano
+from support_house import House, Replay, kill_often, nano
+from support_program import Series
 from support_prometheus import Prometheus, prometheus_program, running_prometheus
 from support_sdk import Attributes, send
 

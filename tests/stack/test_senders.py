@@ -21,8 +21,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracerProvider
 
 from support import wait_for
-from support_house import House, labels, nano
+from support_house import House, nano
 from support_openai import CHAT_MODEL, EMBEDDING_MODEL, openai_stub
+from support_program import labels
 from support_sdk import chat, send
 
 pytestmark = pytest.mark.stack

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-import ssl
 import time
 from collections.abc import Callable
 
@@ -74,9 +73,6 @@ class Exporter:
             self._http = await serve_http(self._intake, listen, self._tls)
             setting, listen = "receive.grpc.listen", receive.grpc.listen
             self._grpc = await serve_grpc(self._intake, listen, self._tls)
-        except ssl.SSLError as error:
-            await self.stop()
-            raise SettingsError(f"receive: tls_cert_file and tls_key_file are no pair of PEM files: {error}") from None
         except OSError as error:
             await self.stop()
             raise SettingsError(outside.refused(setting, listen, error)) from None

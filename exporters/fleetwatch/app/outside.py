@@ -118,7 +118,9 @@ def _is_of_this_machine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) 
 
 
 def refused(setting: str, listen: str, error: OSError) -> str:
-    """Why an address cannot be had, and the one setting that moves it."""
+    """Why a receiver cannot listen, and the one setting that is to be changed."""
+    if isinstance(error, ssl.SSLError):
+        return f"receive: tls_cert_file and tls_key_file are no pair of PEM files: {error}"
     from fleetwatch.stack import ports  # noqa: PLC0415 - it looks through all processes, with what that takes
 
     # gRPC tells no number.

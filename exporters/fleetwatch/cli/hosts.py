@@ -32,22 +32,30 @@ def command() -> None:
 @format_option
 def list_hosts(config: Path | None, style: str) -> None:
     """Every host with its state, as of the exporter's last checkpoint (some seconds ago)."""
-    from fleetwatch.app.hosts import rules_of  # noqa: PLC0415 - the other verbs do not need it
+    from fleetwatch.app.here import host_name  # noqa: PLC0415 - the other verbs do not need it
+    from fleetwatch.app.hosts import rules_of  # noqa: PLC0415 - see above
     from fleetwatch.reckon import roster  # noqa: PLC0415 - see above
 
-    rules = rules_of(load(config))
+    settings = load(config)
+    rules = rules_of(settings)
     with open_ledger(config) as ledger:
         known, at = ledger.hosts(), ledger.checkpoint_at()
     now = time.time_ns()
     rows = [_row(host, rules, now) for host in known]
-    missing = sorted(rules.expected - {host.name for host in known})
+    names = {host.name for host in known}
+    # The exporter looks at its own machine itself and says in its series that it is there; nothing in the ledger does.
+    unlisted = {host_name(settings)} - names if settings.host.enabled else set()
+    missing = sorted(rules.expected - names - unlisted)
     rows += [(name, "never_seen", "yes", "", "", "", "", "", "") for name in missing]
     counts = [roster.state(host) for host in known] + ["never_seen"] * len(missing)
     words = ", ".join(f"{counts.count(word)} {word}" for word in dict.fromkeys(sorted(counts)))
-    told = f"{len(rows)} hosts: {words}" if rows else "No host has reported, and roster.expected names none."
+    none = "No host has reported with a sidecar, and roster.expected names none that should."
+    told = f"{len(rows)} hosts: {words}." if rows else none
+    if unlisted:
+        told += " The exporter's own machine is not listed: it needs no sidecar, and reports while the exporter runs."
     age = (now - at) / roster.SECOND
     if known and age > PATIENCE:
-        told += f". The exporter wrote this {_ago(age)} ago; is it running?"
+        told += f" The exporter wrote this {_ago(age)} ago; is it running?"
     show(style, COLUMNS, sorted(rows, key=lambda row: str(row[0])), note=told)
 
 

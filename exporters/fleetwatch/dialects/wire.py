@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from fleetwatch.wire import varint
+from fleetwatch.wire import read_varint, varint
 
 M = TypeVar("M", bound=Message)
 
@@ -29,31 +29,34 @@ def decode(message: type[M], body: bytes) -> M:
     except DecodeError:
         if len(body) > _MOST_MENDED:
             raise
-        mended = _mend(memoryview(body), cast(Descriptor, message.DESCRIPTOR), 0)
+        try:
+            mended = _mend(memoryview(body), cast(Descriptor, message.DESCRIPTOR), 0)
+        except ValueError as error:
+            raise DecodeError(str(error)) from None
         if mended == body:  # not a matter of texts
             raise
         return message.FromString(mended)
 
 
 def _mend(body: memoryview, kind: Descriptor, depth: int) -> bytes:
-    """`body` with its texts made valid UTF-8. Raises DecodeError for anything that is not protobuf."""
+    """`body` with its texts made valid UTF-8. Raises ValueError for anything that is not protobuf."""
     if depth > _DEEPEST:
-        raise DecodeError("nested too deeply")
+        raise ValueError("nested too deeply")
     fields = kind.fields_by_number
     out = bytearray()
     at = 0
     while at < len(body):
         start = at
-        tag, at = _varint(body, at)
+        tag, at = read_varint(body, at)
         wire = tag & 7
         if wire != _BYTES:
             at = _skip(body, at, wire)
             out += body[start:at]
             continue
-        size, at = _varint(body, at)
+        size, at = read_varint(body, at)
         value = body[at : at + size]
         if len(value) != size:
-            raise DecodeError("truncated")
+            raise ValueError("truncated")
         at += size
         content = _mended_value(value, fields.get(tag >> 3), depth)
         out += varint(tag) + varint(len(content)) + content
@@ -73,24 +76,10 @@ def _mended_value(value: memoryview, field: FieldDescriptor | None, depth: int) 
 def _skip(body: memoryview, at: int, wire: int) -> int:
     """Position after a value that is not length-delimited."""
     if wire == _VARINT:
-        return _varint(body, at)[1]
+        return read_varint(body, at)[1]
     if wire not in {_FIXED64, _FIXED32}:
-        raise DecodeError(f"wire type {wire}")
+        raise ValueError(f"wire type {wire}")
     at += 8 if wire == _FIXED64 else 4
     if at > len(body):
-        raise DecodeError("truncated")
+        raise ValueError("truncated")
     return at
-
-
-def _varint(body: memoryview, at: int) -> tuple[int, int]:
-    """A variable-length integer and the position after it."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if at >= len(body):
-            break
-        byte = body[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-    raise DecodeError("truncated")

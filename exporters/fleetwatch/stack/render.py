@@ -104,7 +104,7 @@ def _alertmanager(
 ) -> None:
     for file in sorted((source / "templates").glob("*.tmpl")):
         _copy(file, out / "templates" / file.name, bases)
-    text = _relink((source / "alertmanager.yml").read_text(encoding="utf-8"), bases)
+    text = relink((source / "alertmanager.yml").read_text(encoding="utf-8"), bases)
     data = json.loads(json.dumps(yaml.safe_load(text)))  # YAML's aliases become copies: each is filled by itself
     files = {
         "slack_url": settings.stack.slack_url_file,
@@ -169,10 +169,11 @@ def _has_secrets(item: dict[str, Any], have: Mapping[str, str], *, inherits: boo
 
 def _copy(file: Path, out: Path, bases: Mapping[str, str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(_relink(file.read_text(encoding="utf-8"), bases), encoding="utf-8")
+    out.write_text(relink(file.read_text(encoding="utf-8"), bases), encoding="utf-8")
 
 
-def _relink(text: str, bases: Mapping[str, str]) -> str:
+def relink(text: str, bases: Mapping[str, str]) -> str:
+    """The text of a file with its links moved. bases: see `links`."""
     for old, new in bases.items():
         text = text.replace(old, new)
     return text

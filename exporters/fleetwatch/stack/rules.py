@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from fleetwatch.places import PROJECT
+from fleetwatch.stack.render import relink
 
 FOLDERS = ("rules", "alerts")
 
@@ -23,10 +24,8 @@ def groups(bases: Mapping[str, str], source: Path = PROJECT) -> Iterator[tuple[s
     for folder in FOLDERS:
         for file in sorted((source / "prometheus" / folder).glob("*.yml")):
             text = file.read_text(encoding="utf-8")
-            for old, new in bases.items():
-                text = text.replace(old, new)
             # Kubernetes allows no underscore in a name.
-            yield f"{file.stem.replace('_', '-')}-{folder}", yaml.safe_load(text)["groups"]
+            yield f"{file.stem.replace('_', '-')}-{folder}", yaml.safe_load(relink(text, bases))["groups"]
 
 
 def for_prometheus(bases: Mapping[str, str]) -> str:

@@ -17,8 +17,8 @@ from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 from fleetwatch.settings import from_dict
 from support_hosts import SECOND, read, report_of
-from support_house import Series, labels, samples
 from support_ledger import BOOK
+from support_program import Series, labels, samples
 
 START = 1_800_000_000 * SECOND
 OWN = "exporter-1"

@@ -71,6 +71,24 @@ def test_an_empty_roster_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert "No host has reported" in run(tmp_path, "hosts", "list").output
 
 
+def test_the_exporter_s_own_machine_is_spoken_of_unless_a_sidecar_reports_it(tmp_path: Path) -> None:
+    """It is in the series, and nowhere in the ledger."""
+    said = "The exporter's own machine is not listed"
+    config = tmp_path / "fleetwatch.yml"
+    config.write_text(f"data_dir: {tmp_path}\nhost: {{name: box}}\nroster: {{expected: [box]}}\n")
+    roster_of(tmp_path)
+    told = run(tmp_path, "hosts", "list").output
+    assert said in told
+    assert "never_seen" not in told
+    config.write_text(f"data_dir: {tmp_path}\nhost: {{name: box, enabled: false}}\nroster: {{expected: [box]}}\n")
+    told = run(tmp_path, "hosts", "list").output
+    assert said not in told
+    assert "1 never_seen" in told
+    config.write_text(f"data_dir: {tmp_path}\nhost: {{name: box}}\n")
+    roster_of(tmp_path, host("box"))
+    assert said not in run(tmp_path, "hosts", "list").output
+
+
 def test_a_name_that_commands_the_terminal_is_shown_harmless(tmp_path: Path) -> None:
     roster_of(tmp_path, host("\x1b[31mred"))
     assert "\x1b" not in run(tmp_path, "hosts", "list").output

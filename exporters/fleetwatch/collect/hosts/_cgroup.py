@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import re
 from pathlib import PurePosixPath
 
-from fleetwatch.collect.hosts._read import number, read
+from fleetwatch.collect.hosts._mounts import mount
+from fleetwatch.collect.hosts._read import if_there, number, read
 from fleetwatch.collect.runner import NoData
-
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-_ABSENT = {errno.ENOENT, errno.EOPNOTSUPP, errno.ENOTDIR}
 
 
 def folders(proc: str) -> list[str]:
@@ -44,34 +40,16 @@ def path_of(data: bytes) -> str:
 
 def seen_at(mountinfo: bytes, own: str) -> tuple[str, str] | None:
     """Where cgroup version 2 is mounted so that the own cgroup is in it, and its path from there."""
-    for line in mountinfo.decode("utf-8", "surrogateescape").splitlines():
-        fields, _, kind = line.partition(" - ")
-        words = fields.split(" ")
-        if kind.split(" ", 1)[0] != "cgroup2" or len(words) < 5:
-            continue
-        root, point = (PurePosixPath(_plain(word)) for word in words[3:5])
+    trees = (mount(line) for line in mountinfo.splitlines() if b" - cgroup2 " in line)
+    for tree in trees:
+        root, point = (PurePosixPath(path.decode("utf-8", "surrogateescape")) for path in (tree.inner, tree.path))
         # Above the root of a namespace the kernel writes .., which leads nowhere in this tree.
         if ".." not in (*root.parts, *PurePosixPath(own).parts) and PurePosixPath(own).is_relative_to(root):
             return str(point), str(PurePosixPath(own).relative_to(root))
     return None
 
 
-def if_there(path: str) -> bytes | None:
-    """A file, None where this kernel or this group does not have it. Raises OSError for other failures."""
-    try:
-        return read(path)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise OSError(error.errno, error.strerror, path) from None
-
-
 def counts(data: bytes) -> dict[str, int]:
     """A file with a name and a count in each line. Raises ValueError for a line that is not so."""
     pairs = (line.split() for line in data.splitlines())
     return {pair[0].decode("ascii", "replace"): number(b" ".join(pair[1:])) for pair in pairs if pair}
-
-
-def _plain(word: str) -> str:
-    """A path of mountinfo without the kernel's escapes for blanks and the like."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), word)

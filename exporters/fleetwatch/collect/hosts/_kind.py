@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.hosts._read import text
+from fleetwatch.collect.hosts._read import text_if_any
 
+_INSTANCE = r"i-[0-9a-f]{8,17}"
 _CONTAINER_MARKS = (".dockerenv", "run/.containerenv", "run/systemd/container")
 _CONTAINER_GROUP = re.compile(r"/(docker|kubepods|lxc|libpod|containerd|crio|garden|ecs)\b|docker-[0-9a-f]{12}")
 
@@ -21,8 +22,11 @@ _VIRTUAL = re.compile(
 )
 
 
-def kind(here: Here, environment: Mapping[str, str] = os.environ) -> str:
-    """One of the values of hosts.DEPLOYMENT."""
+def kind(here: Here, environment: Mapping[str, str] = os.environ, hardware: str = "") -> str:
+    """One of the values of hosts.DEPLOYMENT.
+
+    hardware: what `hardware_of` has said before. The rest is looked at anew: a machine may join its cluster later.
+    """
     if here.deployment:
         return here.deployment
     in_pod = "KUBERNETES_SERVICE_HOST" in environment
@@ -30,8 +34,27 @@ def kind(here: Here, environment: Mapping[str, str] = os.environ) -> str:
     from_inside = here.proc != Path("/proc")
     if in_pod:
         return "kubernetes_node" if from_inside else "kubernetes_pod"
-    tests = {"container": _is_container, "kubernetes_node": _is_node, "ec2": _is_ec2, "vm": _is_virtual}
-    return next((name for name, test in tests.items() if test(here)), "bare_metal")
+    if _is_container(here):
+        return "container"
+    if _is_node(here):
+        return "kubernetes_node"
+    return hardware or hardware_of(here)
+
+
+def hardware_of(here: Here) -> str:
+    """ec2, vm or bare_metal, which stays. It may take all of /proc/cpuinfo, which is long where processors are many."""
+    if on_ec2(here):
+        return "ec2"
+    return "vm" if _is_virtual(here) else "bare_metal"
+
+
+def on_ec2(here: Here) -> bool:
+    """By the firmware's tables on machines of today, metal ones among them; by Xen's id on those before 2017."""
+    folder = here.sys / "class/dmi/id"
+    if any(text_if_any(f"{folder}/{name}") == "Amazon EC2" for name in ("sys_vendor", "board_vendor", "bios_vendor")):
+        return True
+    xen = text_if_any(f"{here.sys}/hypervisor/uuid").lower().startswith("ec2")
+    return xen or re.fullmatch(_INSTANCE, text_if_any(f"{folder}/board_asset_tag"), re.ASCII) is not None
 
 
 def _is_node(here: Here) -> bool:
@@ -48,29 +71,17 @@ def _is_node(here: Here) -> bool:
 def _is_container(here: Here) -> bool:
     if any(os.path.exists(here.root / mark) for mark in _CONTAINER_MARKS):
         return True
-    return _CONTAINER_GROUP.search(_text(here.proc / "1/cgroup")) is not None
-
-
-def _is_ec2(here: Here) -> bool:
-    """By the firmware of current machines, metal ones among them; by Xen's id on those before 2017."""
-    return "Amazon EC2" in _firmware(here) or _text(here.sys / "hypervisor/uuid").startswith("ec2")
+    return _CONTAINER_GROUP.search(text_if_any(f"{here.proc}/1/cgroup")) is not None
 
 
 def _is_virtual(here: Here) -> bool:
-    if _VIRTUAL.search(_firmware(here)) or _text(here.sys / "hypervisor/type"):
+    if _VIRTUAL.search(_firmware(here)) or text_if_any(f"{here.sys}/hypervisor/type"):
         return True
-    processor = _text(here.proc / "cpuinfo").partition("\n\n")[0]
+    processor = text_if_any(f"{here.proc}/cpuinfo").partition("\n\n")[0]
     return re.search(r"^flags\s*:.*\bhypervisor\b", processor, re.MULTILINE) is not None
 
 
 def _firmware(here: Here) -> str:
     folder = here.sys / "class/dmi/id"
-    return "\n".join(_text(folder / name) for name in ("sys_vendor", "product_name", "bios_vendor", "board_vendor"))
-
-
-def _text(path: Path) -> str:
-    """A file, or nothing where there is none or it is not ours to read."""
-    try:
-        return text(str(path))
-    except OSError:
-        return ""
+    names = ("sys_vendor", "product_name", "bios_vendor", "board_vendor")
+    return "\n".join(text_if_any(f"{folder}/{name}") for name in names)

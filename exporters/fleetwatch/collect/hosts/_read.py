@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from fleetwatch.collect.runner import Incomplete
 
 _CHUNK = 1 << 16
 _LARGEST = 2**64 - 1
+_ABSENT = {errno.ENOENT, errno.EOPNOTSUPP, errno.ENOTDIR}
 _NAMED = 3
 """Failures that a message names; a machine with a thousand broken devices needs no longer one."""
 
@@ -35,6 +37,24 @@ def read(path: str) -> bytes:
 def text(path: str) -> str:
     """A file of one short value, without the white space around it."""
     return read(path).decode("utf-8", "replace").strip()
+
+
+def if_there(path: str) -> bytes | None:
+    """A file, None where this kernel or this group does not have it. Raises OSError for other failures."""
+    try:
+        return read(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def text_if_any(path: str) -> str:
+    """The same as `text`; nothing where there is no such file or it is not ours to read."""
+    try:
+        return text(path)
+    except OSError:
+        return ""
 
 
 def number(word: bytes) -> int:

@@ -21,11 +21,11 @@ from typing import TypeVar
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Metric, Sample
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.hosts._cgroup import counts, folders, if_there
-from fleetwatch.collect.hosts._read import number, parts, words
+from fleetwatch.collect.hosts._cgroup import counts, folders
+from fleetwatch.collect.hosts._pressure import pressure
+from fleetwatch.collect.hosts._read import if_there, number, parts, words
 from fleetwatch.collect.runner import source
 
-_STALL = re.compile(rb"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
 _BYTES = re.compile(rb"\b([rw])bytes=(\d+)")
 
 UNLIMITED = b"max"
@@ -45,7 +45,10 @@ def cgroup(here: Here) -> Iterator[Sample]:
         partial(pids, own),
         partial(least, found, "pids.max", hosts.CONTAINER_PIDS_LIMIT),
         partial(disks, own),
-        *(partial(pressure, own, resource) for resource in hosts.PRESSURE_RESOURCE.one_of),
+        *(
+            partial(pressure, f"{own}/{name}.pressure", name, hosts.CONTAINER_PRESSURE)
+            for name in hosts.PRESSURE_RESOURCE.one_of
+        ),
     )
 
 
@@ -137,21 +140,6 @@ def disks(own: str) -> Iterator[Sample]:
         sums[direction] += number(count)
     yield hosts.CONTAINER_DISK_IO(sums[b"r"], disk_io_direction="read")
     yield hosts.CONTAINER_DISK_IO(sums[b"w"], disk_io_direction="write")
-
-
-def pressure(own: str, resource: str) -> Iterator[Sample]:
-    """*.pressure, in microseconds; nothing on kernels built or booted without it."""
-    path = f"{own}/{resource}.pressure"
-    data = if_there(path)
-    if data is None:
-        return
-    found = _STALL.findall(data)
-    if not found:
-        raise ValueError(f"{path}: expected a line with some and total=, got {data[:40]!r}")
-    for kind, total in found:
-        yield hosts.CONTAINER_PRESSURE(
-            number(total) / 1e6, pressure_resource=resource, pressure_kind=kind.decode("ascii")
-        )
 
 
 def _counted(path: str, samples_of: Callable[[dict[str, int]], Iterator[Sample] | list[Sample]]) -> list[Sample]:

@@ -5,21 +5,20 @@ system_cpu_time_seconds_total{cpu_mode="user"} 1834.2
 system_memory_usage_bytes{system_memory_state="used"} 8.1e9
 system_pressure_time_seconds_total{pressure_resource="io",pressure_kind="full"} 5.38
 
-Formats: proc(5) and Documentation/accounting/psi.rst of the Linux kernel.
+Formats: proc(5).
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 from collections.abc import Iterator
 from functools import partial
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.hosts._read import count_of, decimal, number, of_file, parts, read, words
+from fleetwatch.collect.hosts._pressure import pressure
+from fleetwatch.collect.hosts._read import count_of, decimal, number, of_file, parts, words
 from fleetwatch.collect.runner import source
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,9 +26,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 # In the order of /proc/stat. Time of guests follows them there and is part of user and nice already.
 MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-
-_STALL = re.compile(rb"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
-
 
 _CORRECTED = 10.0
 """Seconds of processor time that the kernel takes back at most when it corrects its estimate of a mode."""
@@ -52,7 +48,10 @@ class Host:
             # Kernels may be built without it; those of sandboxes are.
             *([of_file(f"{proc}/vmstat", paging)] if os.path.lexists(f"{proc}/vmstat") else ()),
             of_file(f"{proc}/uptime", uptime),
-            *(partial(pressure, f"{proc}/pressure/{name}", name) for name in hosts.PRESSURE_RESOURCE.one_of),
+            *(
+                partial(pressure, f"{proc}/pressure/{name}", name, hosts.PRESSURE_TIME)
+                for name in hosts.PRESSURE_RESOURCE.one_of
+            ),
         )
 
     def _processors(self, stat: bytes) -> Iterator[Sample]:
@@ -140,18 +139,3 @@ def paging(vmstat: bytes) -> Iterator[Sample]:
 
 def uptime(data: bytes) -> Iterator[Sample]:
     yield hosts.UPTIME(decimal(words(data, 1)[0]))
-
-
-def pressure(path: str, resource: str) -> Iterator[Sample]:
-    """/proc/pressure/*, in microseconds; nothing on kernels built or booted without it."""
-    try:
-        data = read(path)
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.EOPNOTSUPP}:
-            return
-        raise OSError(error.errno, error.strerror, path) from None
-    found = _STALL.findall(data)
-    if not found:
-        raise ValueError(f"{path}: expected a line with some and total=, got {data[:40]!r}")
-    for kind, total in found:
-        yield hosts.PRESSURE_TIME(number(total) / 1e6, pressure_resource=resource, pressure_kind=kind.decode())

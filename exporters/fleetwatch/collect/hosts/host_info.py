@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.hosts._kind import kind
+from fleetwatch.collect.hosts._kind import hardware_of, kind
 from fleetwatch.collect.hosts._read import count_of, read, text
 from fleetwatch.collect.runner import source
 
@@ -21,22 +21,30 @@ _MODEL = re.compile(r"^Model:\s*(.+)$", re.MULTILINE)
 
 # As often as the others: what the cloud says of the machine comes some seconds after the start.
 @source(interval=15)
-def host_info(here: Here) -> Iterator[Sample]:
-    """The settings win over what the cloud says; what nobody says is empty."""
-    count, model = gpus(here)
-    facts = here.facts
-    yield hosts.INFO(
-        1,
-        region=here.region or facts.get("region", ""),
-        zone=here.zone or facts.get("zone", ""),
-        deployment_type=kind(here),
-        instance_type=facts.get("instance_type", ""),
-        lifecycle=facts.get("lifecycle", ""),
-        cpus=str(read(f"{here.proc}/stat").count(b"\ncpu")),
-        memory_gib=memory_gib(count_of(b"\n" + read(f"{here.proc}/meminfo"), b"MemTotal:")),
-        gpus=facts.get("gpus") or count,
-        gpu_model=facts.get("gpu_model") or model,
-    )
+class HostInfo:
+    """Finds out once what the machine is made of."""
+
+    def __init__(self, here: Here) -> None:
+        self._here = here
+        self._hardware = ""
+
+    def __call__(self) -> Iterator[Sample]:
+        """The settings win over what the cloud says; what nobody says is empty."""
+        here, facts = self._here, self._here.facts
+        self._hardware = self._hardware or hardware_of(here)
+        count, model = gpus(here)
+        yield hosts.INFO(
+            1,
+            region=here.region or facts.get("region", ""),
+            zone=here.zone or facts.get("zone", ""),
+            deployment_type=kind(here, hardware=self._hardware),
+            instance_type=facts.get("instance_type", ""),
+            lifecycle=facts.get("lifecycle", ""),
+            cpus=str(read(f"{here.proc}/stat").count(b"\ncpu")),
+            memory_gib=memory_gib(count_of(b"\n" + read(f"{here.proc}/meminfo"), b"MemTotal:")),
+            gpus=facts.get("gpus") or count,
+            gpu_model=facts.get("gpu_model") or model,
+        )
 
 
 def memory_gib(kib: int) -> str:

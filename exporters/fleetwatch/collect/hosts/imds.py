@@ -13,12 +13,14 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.hosts._imds_client import Client, Unexpected, Unreachable, shown
-from fleetwatch.collect.hosts._read import each, parts, text
+from fleetwatch.collect.hosts._kind import on_ec2
+from fleetwatch.collect.hosts._read import each, parts
 from fleetwatch.collect.runner import Incomplete, NoData, source
 
 FACTS_SECONDS = 3600.0
@@ -30,18 +32,25 @@ AGAIN_SECONDS = 60.0
 _ACTION = "spot/instance-action"
 _REBALANCE = "events/recommendations/rebalance"
 
-# Facts and their form, so that the page of a foreign server never becomes a label. Patterns are compiled at first use:
-# most machines are not on EC2, and all of them pay for the start.
+
+class _Fact(NamedTuple):
+    """Where a fact is, and its form, so that the page of a foreign server never becomes a label."""
+
+    path: str
+    form: str
+    example: str
+
+
+# Patterns are compiled at first use: most machines are not on EC2, and all of them pay for the start.
 _FACTS = {
-    "instance_type": ("instance-type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+"),
-    "zone": ("placement/availability-zone-id", r"[a-z0-9]+(-[a-z0-9]+)+"),
-    "region": ("placement/region", r"[a-z]+(-[a-z]+)+-\d+"),
-    "lifecycle": ("instance-life-cycle", r"[a-z]+(-[a-z]+)*"),
+    "instance_type": _Fact("instance-type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "m5.large"),
+    "zone": _Fact("placement/availability-zone-id", r"[a-z0-9]+(-[a-z0-9]+)+", "use1-az4"),
+    "region": _Fact("placement/region", r"[a-z]+(-[a-z]+)+-\d+", "us-east-1"),
+    "lifecycle": _Fact("instance-life-cycle", r"[a-z]+(-[a-z]+)*", "spot"),
 }
 _LONGEST_FACT = 40
 
 _ZULU = r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?Z"
-_INSTANCE = r"i-[0-9a-f]{8,17}"
 
 
 @source(interval=5)
@@ -79,26 +88,14 @@ class Imds:
 
     def _fact(self, client: Client, name: str) -> Iterator[Sample]:
         """Sets a fact; there is nothing to show here."""
-        path, form = _FACTS[name]
+        path, form, example = _FACTS[name]
         found = client.get(path)
         if found is None:
             return
         if len(found) > _LONGEST_FACT or not re.fullmatch(form, found, re.ASCII):
-            raise Unexpected(f"{path}: expected a name such as {_EXAMPLES[name]}, got {shown(found.encode())}")
+            raise Unexpected(f"{path}: expected a name such as {example}, got {shown(found.encode())}")
         self._here.facts[name] = found
         yield from ()
-
-
-_EXAMPLES = {"instance_type": "m5.large", "zone": "use1-az4", "region": "us-east-1", "lifecycle": "spot"}
-
-
-def on_ec2(here: Here) -> bool:
-    """By the firmware's tables on machines of today, metal ones among them; by Xen's id on those before 2017."""
-    folder = here.sys / "class/dmi/id"
-    if any(_text(f"{folder}/{name}") == "Amazon EC2" for name in ("sys_vendor", "board_vendor", "bios_vendor")):
-        return True
-    xen = _text(f"{here.sys}/hypervisor/uuid").lower().startswith("ec2")
-    return xen or re.fullmatch(_INSTANCE, _text(f"{folder}/board_asset_tag"), re.ASCII) is not None
 
 
 def _action(client: Client) -> Iterator[Sample]:
@@ -141,11 +138,3 @@ def zulu(word: str, where: str) -> float:
     except ValueError:
         raise Unexpected(f"{where}: expected a time such as 2017-09-18T08:22:00Z, got {shown(word.encode())}") from None
     return moment.timestamp() + float(match[7] or 0)
-
-
-def _text(path: str) -> str:
-    """A file, or nothing where there is none or it is not ours to read."""
-    try:
-        return text(path)
-    except OSError:
-        return ""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Metric, Sample
 from fleetwatch.collect import Here
+from fleetwatch.collect.hosts import _pressure
 from fleetwatch.collect.hosts import host as parsers
 from fleetwatch.collect.hosts.host import TICKS, Host
 from support_machines import collected, machine, values
@@ -184,6 +185,6 @@ def test_what_is_spoiled_gives_counts_or_an_error_that_is_expected(file: str, da
 @given(st.binary(max_size=60))
 @example(b"some avg10=0.00 total=12\nfull total=-1\n")
 def test_pressure_is_a_count_or_nothing(content: bytes) -> None:
-    for kind, total in parsers._STALL.findall(content):
+    for kind, total in _pressure._STALL.findall(content):
         assert kind in {b"some", b"full"}
         assert int(total) >= 0

@@ -13,14 +13,18 @@ import pytest
 from fleetwatch.catalogue import hosts
 from fleetwatch.collect import Here
 from fleetwatch.collect.hosts._kind import kind
-from fleetwatch.collect.hosts.host_info import host_info, memory_gib
+from fleetwatch.collect.hosts.host_info import HostInfo, memory_gib
 from support_machines import machine
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
 
 def info(here: Here) -> dict[str, str]:
-    [sample] = host_info(here)
+    return said(HostInfo(here))
+
+
+def said(source: HostInfo) -> dict[str, str]:
+    [sample] = source()
     return dict(zip(hosts.INFO.label_names, sample.labels, strict=True))
 
 
@@ -90,6 +94,20 @@ def test_a_node_is_known_by_who_may_not_look_into_its_folders(tmp_path: Path, mo
     # Root may look everywhere.
     monkeypatch.setattr(os, "stat", refused)
     assert kind(here, {}) == "kubernetes_node"
+
+
+def test_hardware_is_found_out_once_but_who_joins_a_cluster_later_is_a_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    here = machine("small-vm", tmp_path)
+    (here.proc / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu hypervisor\n")
+    source = HostInfo(here)
+    assert said(source)["deployment_type"] == "vm"
+    (here.proc / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu\n")
+    assert said(source)["deployment_type"] == "vm"
+    (here.root / "var/lib/kubelet/pki").mkdir(parents=True)
+    assert said(source)["deployment_type"] == "kubernetes_node"
 
 
 def test_every_kind_is_in_the_catalogue(tmp_path: Path) -> None:

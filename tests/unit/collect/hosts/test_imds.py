@@ -15,7 +15,8 @@ from fleetwatch.catalogue import hosts
 from fleetwatch.collect import Here, NoData
 from fleetwatch.collect.hosts import _imds_client
 from fleetwatch.collect.hosts._imds_client import Client, Unexpected, Unreachable
-from fleetwatch.collect.hosts.imds import FACTS_SECONDS, Imds, on_ec2, zulu
+from fleetwatch.collect.hosts._kind import on_ec2
+from fleetwatch.collect.hosts.imds import FACTS_SECONDS, Imds, zulu
 from support_imds import ACTION, REBALANCE, ROOT, imds
 from support_imds import Imds as Service
 from support_machines import collected, page, values

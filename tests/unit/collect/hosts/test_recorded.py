@@ -11,7 +11,7 @@ from fleetwatch.collect import Here
 from fleetwatch.collect.hosts.disks import disks
 from fleetwatch.collect.hosts.filesystems import Filesystems
 from fleetwatch.collect.hosts.host import Host
-from fleetwatch.collect.hosts.host_info import host_info
+from fleetwatch.collect.hosts.host_info import HostInfo
 from fleetwatch.collect.hosts.network import network
 from fleetwatch.collect.hosts.temperatures import temperatures
 from support_machines import RecordedSpace, collected, machine, page
@@ -23,6 +23,10 @@ def host(here: Here) -> Iterable[Sample]:
 
 def filesystems(here: Here) -> Iterable[Sample]:
     return Filesystems(here, RecordedSpace(here))()
+
+
+def host_info(here: Here) -> Iterable[Sample]:
+    return HostInfo(here)()
 
 
 SOURCES: dict[str, Callable[[Here], Iterable[Sample]]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fleetwatch.app.sidecar_forward import Sink
-from fleetwatch.app.sidecar_report import Reporter
+from fleetwatch.app.sidecar.forward import Sink
+from fleetwatch.app.sidecar.report import Reporter
 from fleetwatch.send.client import Client
 from support import wait_for
 from support_sidecar import running_sink

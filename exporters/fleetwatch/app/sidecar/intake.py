@@ -29,6 +29,9 @@ class Silent:
     def skew(self, ns: int) -> None:
         """Nothing."""
 
+    def unknown_version(self, dialect: str, n: int) -> None:
+        """Nothing."""
+
 
 class SpoolIntake(Door):
     """Answers when the request is in the spool; `durable`: and on the disk."""

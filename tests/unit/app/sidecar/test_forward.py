@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from fleetwatch.app.sidecar_forward import Forwarder
-from fleetwatch.app.sidecar_forward import Sink as SinkState
+from fleetwatch.app.sidecar.forward import Forwarder
+from fleetwatch.app.sidecar.forward import Sink as SinkState
 from fleetwatch.send.client import PROTOBUF, Answer, Client
 from fleetwatch.spool import Spool
 from support import wait_for

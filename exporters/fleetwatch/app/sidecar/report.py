@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from fleetwatch.app.sidecar_forward import Sink
+from fleetwatch.app.sidecar.forward import Sink
 from fleetwatch.send.client import Client
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # it has no stubs
 
-from fleetwatch.app.sidecar_intake import SpoolIntake
+from fleetwatch.app.sidecar.intake import SpoolIntake
 from fleetwatch.receive import Limits, TokenFile, serve_http
 from fleetwatch.spool import Spool
 from support_disk import small_disk
