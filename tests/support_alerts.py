@@ -22,6 +22,7 @@ Alert = dict[str, Any]
 RULES = sorted((PROJECT / "prometheus" / "rules").glob("*.yml"))
 ALERTS = sorted((PROJECT / "prometheus" / "alerts").glob("*.yml"))
 TESTS = sorted((PROJECT / "tests" / "alerts").glob("*.test.yml"))
+DOMAINS = frozenset(file.stem for file in RULES)
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 ALWAYS_FIRING = frozenset({"Watchdog"})
 """Alerts whose condition has no beginning and no end: nothing to hold, to keep or to keep quiet about."""
@@ -32,7 +33,7 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 # A number is worth nothing without what it counts.
 _UNIT = re.compile(
     r"USD|%|°C|humanizeDuration|times its even pace"
-    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors)\b"
+    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors|tasks)\b"
 )
 
 
@@ -84,7 +85,7 @@ def _labels(alert: Alert, house: House) -> Iterator[str]:
     labels = alert.get("labels", {})
     if labels.get("severity") not in ("page", "ticket", "info"):
         yield f"severity is {labels.get('severity')!r}; expected page, ticket or info"
-    if labels.get("domain") not in ("llm", "exporter", "hosts"):
+    if labels.get("domain") not in DOMAINS:
         yield f"domain is {labels.get('domain')!r}; expected a domain of the catalogue"
     if not labels.get("owner"):
         yield "no owner"
@@ -151,7 +152,7 @@ def _runbook(alert: Alert, house: House) -> Iterator[str]:
 
 def _dashboard(alert: Alert, house: House) -> Iterator[str]:
     url = urlsplit(str(alert.get("annotations", {}).get("dashboard_url", "")))
-    found = re.fullmatch(r"/d/fw-([a-z]+)", url.path)
+    found = re.fullmatch(r"/d/fw-([a-z]+(?:-[a-z]+)*)", url.path)
     if not found or not url.netloc:
         yield f"dashboard_url leads to {url.path!r}; expected /d/fw-<stem>"
     elif found[1] not in house.boards:

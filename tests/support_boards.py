@@ -23,12 +23,12 @@ Json = dict[str, Any]
 Rule = Callable[[Json], Iterator[str]]
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-PANELS = {"stat", "timeseries", "bargauge", "table", "heatmap", "state-timeline", "text", "row"}
+PANELS = {"stat", "timeseries", "bargauge", "table", "heatmap", "state-timeline", "nodeGraph", "text", "row"}
 UNITS = {unit.id for unit in vars(units).values() if isinstance(unit, units.Unit)}
 # (board, panel) -> a window that is fixed because the figure is defined over it.
 FIXED_WINDOWS = {("fw-llm", "Burn rate"): "1h"}
 # Boards about one thing -> the variables that choose it.
-ONE_OF = {"fw-host": ("host_name",)}
+ONE_OF = {"fw-host": ("host_name",), "fw-agent": ("agent",)}
 UNIT_WORDS = re.compile(
     r"\b(usd|dollars?|percent|seconds?|ms|minutes?|bytes?|per (second|minute|hour))\b|[%$]|/s\b", re.IGNORECASE
 )
@@ -56,7 +56,7 @@ def queries(board: Json) -> Iterator[tuple[Json, Json]]:
 
 
 def identity(board: Json) -> Iterator[str]:
-    if not re.fullmatch(r"fw-[a-z]+", board.get("uid", "")):
+    if not re.fullmatch(r"fw-[a-z]+(-[a-z]+)*", board.get("uid", "")):
         yield f"uid: expected fw-<stem>, got {board.get('uid')!r}"
     if board.get("editable") is not False:
         yield "editable: a change in the browser would be lost"
@@ -98,6 +98,9 @@ def _units(panel: Json) -> list[str | None]:
         return [next((p["value"] for p in o["properties"] if p["id"] == "unit"), None) for o in numbers]
     if panel["type"] == "heatmap":
         return [panel["options"]["yAxis"].get("unit")]
+    if panel["type"] == "nodeGraph":
+        properties = [p for o in panel["fieldConfig"]["overrides"] for p in o["properties"]]
+        return [p["value"] for p in properties if p["id"] == "unit"]
     return [panel["fieldConfig"]["defaults"].get("unit")]
 
 
@@ -175,7 +178,7 @@ def layout(board: Json) -> Iterator[str]:
 def variables(board: Json) -> Iterator[str]:
     known = {item["name"] for item in board["templating"]["list"]} | {"__range", "__rate_interval"}
     for panel, target in queries(board):
-        for name in re.findall(r"\$\{?(\w+)", target["expr"]):
+        for name in re.findall(r"\$\{?([a-z_]\w*)", target["expr"]):
             if name not in known:
                 yield f"{panel['title']}: ${name} is no variable of the board"
     for item in board["templating"]["list"]:

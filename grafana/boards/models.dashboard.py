@@ -11,8 +11,10 @@ from grafana.house import (
     WARN,
     Column,
     Expr,
+    Facts,
     Limits,
     Not,
+    Recorded,
     Scope,
     Variable,
     answer,
@@ -27,7 +29,7 @@ from grafana.house import (
     units,
 )
 
-from fleetwatch.catalogue import llm
+from fleetwatch.catalogue import agents, llm
 from fleetwatch.catalogue.metric import Label
 
 # No team and no agent: durations do not carry them, and a ratio of narrowed tokens over all durations would be wrong.
@@ -180,6 +182,54 @@ side_by_side = table(
     height=10,
 )
 
+# --- in the tasks of agents
+
+TASKS_DAY = Recorded("agents:model_tasks:increase1d", EACH)
+TASK_COST_DAY = Recorded("agents:model_task_cost_usd:mean1d", EACH)
+TASKS_OK = Recorded("agents:model_tasks_ok:ratio1d", EACH)
+TASKS_OK_LOW = Recorded("agents:model_tasks_ok:ratio1d_low", EACH)
+TASKS_OK_HIGH = Recorded("agents:model_tasks_ok:ratio1d_high", EACH)
+TOOLS_DAY = Recorded("agents:model_tool_calls:increase1d", EACH)
+TOOLS_FAILED = Recorded("agents:model_tool_failures:ratio1d", EACH)
+QUALITY = Recorded("agents:model_quality:mean1d", (llm.MODEL, agents.EVALUATION))
+QUALITY_N = Recorded("agents:model_quality:evaluations1d", (llm.MODEL, agents.EVALUATION))
+
+in_tasks = table(
+    "In tasks of agents",
+    ["provider", "model"],
+    [
+        Column("Tasks", calls.last(TASKS_DAY, by=EACH), units.COUNT),
+        Column("Cost per task", calls.last(TASK_COST_DAY, by=EACH), units.USD_SMALL),
+        Column("Went well", calls.last(TASKS_OK, by=EACH), units.SHARE),
+        Column("at least", calls.last(TASKS_OK_LOW, by=EACH), units.SHARE),
+        Column("at most", calls.last(TASKS_OK_HIGH, by=EACH), units.SHARE),
+        Column("Tool calls", calls.last(TOOLS_DAY, by=EACH), units.COUNT),
+        Column("Tools fail", calls.last(TOOLS_FAILED, by=EACH), units.SHARE, meaning=Limits(warn=0.2, bad=0.5)),
+        Column("Temperature", calls.last(llm.MODEL_TEMPERATURE, by=EACH), units.SCORE),
+    ],
+    facts=[Facts(calls.last(llm.MODEL_INFO, by=(*EACH, llm.CONTEXT_WINDOW)), {"context_window": "Context window"})],
+    sort="Tasks",
+    help="The past 24 hours. A task counts for the model that cost most in it, with all that it cost. At least, at "
+    "most: 95 % interval (Wilson) of the share that went well; where the intervals of two models overlap, there is no "
+    "evidence that one is better. Temperature: as last asked for.",
+    no_data="No agent ended a task in a day",
+    runbook="CostPerTaskUp",
+    height=9,
+)
+quality = table(
+    "Quality",
+    ["model", "evaluation"],
+    [
+        Column("Mean score", calls.last(QUALITY, by=(llm.MODEL, agents.EVALUATION)), units.SCORE),
+        Column("Evaluations", calls.last(QUALITY_N, by=(llm.MODEL, agents.EVALUATION)), units.COUNT),
+    ],
+    sort="Evaluations",
+    help="Mean of the scores that evaluators gave in 24 hours. Few evaluations say little.",
+    no_data="Nobody evaluated in a day",
+    runbook="QualityDown",
+    height=9,
+)
+
 # --- evidence
 
 latency_now = timeseries(
@@ -253,14 +303,15 @@ dashboard = board(
     "LLM models",
     question="Which model gives what we need for the least money, and is any of them slow or failing?",
     variables=[Variable(llm.PROVIDER, llm.REQUESTS), Variable(llm.MODEL, llm.REQUESTS)],
-    leads_to=[("llm", "LLM cost"), ("exporter", "Is the watcher well?")],
+    leads_to=[("llm", "LLM cost"), ("agents", "Agents"), ("exporter", "Is the watcher well?")],
     alerts="llm",
     rows=[
         answer(*answers),
         row("Side by side", side_by_side),
+        row("For what result", in_tasks),
         row("How fast", latency_now, first_token_now),
         row("", speeds, durations),
-        row("How reliable, how cached", failed_now, outcomes),
-        row("", error_types, cached),
+        row("How reliable, how cached, how good", failed_now, outcomes),
+        row("", error_types, cached, quality),
     ],
 )

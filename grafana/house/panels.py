@@ -201,6 +201,8 @@ def state_timeline(
     width: int = 0,
 ) -> Panel:
     """States over time, a lane per series. mappings: value -> (text, colour); default 1 is Up and 0 is Down."""
+    # By thresholds Grafana knows two colours and takes them from there, not from the mappings.
+    colour = {"color": {"mode": "palette-classic"}} if mappings else {}
     body = core.StateTimeline(
         title=title,
         dataSource=DATASOURCE,
@@ -209,10 +211,10 @@ def state_timeline(
         mappings=value_mappings(mappings or {"1": ("Up", GOOD), "0": ("Down", BAD)}),
         thresholds=steps(Limits(1, 1, falling=True)),
         legendDisplayMode="list",
-        showValue="never",
+        showValue="auto" if mappings else "never",
         links=runbook_link(runbook),
         extraJson={
-            "fieldConfig": {"defaults": {"noValue": no_data, "unit": "none"}},
+            "fieldConfig": {"defaults": {"noValue": no_data, "unit": "none", **colour}},
             "options": {"legend": {"showLegend": False}},
         },
     )

@@ -49,7 +49,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         "up": ("job", "instance"),
         "scrape_duration_seconds": ("job", "instance"),
         "scrape_samples_scraped": ("job", "instance"),
-        "ALERTS": ("alertname", "alertstate", "severity", "domain"),
+        "ALERTS": ("alertname", "alertstate", "severity", "domain", "agent"),
         "prometheus_notifications_errors_total": ("alertmanager",),
         "prometheus_rule_evaluation_failures_total": ("rule_group",),
         "alertmanager_notifications_total": ("integration",),
@@ -102,6 +102,13 @@ class Expr:
         """Times the one value that the other has for its labels."""
         matched = f"* on ({', '.join(other.by)}) group_left ()"
         return replace(_infix(self, matched, other), by=self.by)
+
+    def before(self, days: int) -> Expr:
+        """As it stood so many days before. For a single selector, aggregated or not."""
+        text, selectors = re.subn(r"([\w:]+(?:\{[^}]*\})?)(?=\)*$)", rf"\1 offset {days}d", self.text)
+        if selectors != 1 or self.infix:
+            raise ValueError(f"{self.text}: expected one selector")
+        return replace(self, text=text)
 
     def otherwise(self, other: Expr | float) -> Expr:
         """The other's series where this one has none; a number stands for one series without labels."""

@@ -17,12 +17,21 @@ REJECT_REASON = label(
     "Why an item was not accepted.",
     one_of=("no_id", "bad_tokens", "bad_time", "bad_point"),
 )
-RECORD_KIND = label("kind", "Kind of record.", one_of=("llm_call", "llm_usage"))
+DIALECT = label("dialect", "Vocabulary that the sender speaks.", at_most=40)
+RECORD_KIND = label("kind", "Kind of record.", one_of=("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation"))
 LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))
 METRIC = label("metric", "Prometheus name of the metric.", at_most=400)
 LABEL = label("label", "Name of the label.", at_most=60)
 VERSION = label("version", "Version of fleetwatch.", at_most=4)
 COLLECTOR = label("collector", "Name of the collector.", at_most=100)
+API = label("api", "A vendor's interface, by the name its vendor uses: cloudwatch, sts.", at_most=30)
+API_OPERATION = label("operation", "What was asked of it: GetMetricData.", at_most=60)
+API_OUTCOME = label(
+    "outcome",
+    "How an attempt ended: answered; too many; not permitted; no valid identity; region switched off; no answer; else.",
+    one_of=("ok", "throttled", "denied", "credentials", "region", "unreachable", "error"),
+)
+PERMISSION = label("permission", "What is missing, as its vendor calls it: cloudwatch:GetMetricData.", at_most=60)
 
 RECEIVER_REQUESTS = counter(
     "fleetwatch.receiver.requests",
@@ -40,6 +49,12 @@ RECEIVER_CLOCK_SKEW = gauge(
     "fleetwatch.receiver.clock_skew",
     unit="s",
     help="Largest lead of a sender's clock over this machine's in the past five minutes; 0 when none leads.",
+)
+UNKNOWN_VERSIONS = counter(
+    "fleetwatch.dialect.unknown_versions",
+    unit="{item}",
+    help="Items of senders in versions that their dialect was not tried with; they are read all the same.",
+    labels=(DIALECT,),
 )
 LEDGER_RECORDS = counter(
     "fleetwatch.ledger.records",
@@ -113,4 +128,28 @@ COLLECTOR_SERIES = gauge(
     unit="{series}",
     help="Series of the collector's last cycle.",
     labels=(HOST, COLLECTOR),
+)
+COLLECTOR_DENIED = gauge(
+    "fleetwatch.collector.denied",
+    unit="",
+    help="1 for a permission that the collector lacked in its last cycle; absent when it lacks none.",
+    labels=(HOST, COLLECTOR, PERMISSION),
+)
+API_REQUESTS = counter(
+    "fleetwatch.api.requests",
+    unit="{request}",
+    help="Requests to interfaces of vendors, each attempt by itself, since the program started.",
+    labels=(HOST, COLLECTOR, API, API_OPERATION, API_OUTCOME),
+)
+API_ITEMS = counter(
+    "fleetwatch.api.billed_items",
+    unit="{item}",
+    help="What vendors bill of the requests: metrics requested for GetMetricData, else requests.",
+    labels=(HOST, COLLECTOR, API, API_OPERATION),
+)
+API_COST = counter(
+    "fleetwatch.api.cost.usd",
+    unit="{USD}",
+    help="What these requests cost at list price, without free tiers; only where they cost something.",
+    labels=(HOST, COLLECTOR, API, API_OPERATION),
 )

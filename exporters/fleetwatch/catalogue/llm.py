@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleetwatch.catalogue.metric import NANO, counter, gauge, histogram, label
 
-AGENT = label("agent", "Agent that made the call: `gen_ai.agent.name`, else the service's name.", at_most=500)
+AGENT = label("agent", "Agent: `gen_ai.agent.name` or `gen_ai.workflow.name`, else the service's name.", at_most=500)
 TEAM = label("team", "Team that owns the agent: resource attribute `team`, else the service's namespace.", at_most=100)
 PROVIDER = label("provider", "Who answered, in OpenTelemetry's words (`openai`, `aws.bedrock` …).", at_most=40)
 MODEL = label("model", "Model that answered, as the provider named it.", at_most=120)
@@ -26,12 +26,13 @@ CONFIDENCE = label(
 )
 DUPLICATE_REASON = label(
     "reason",
-    "Why a sighting was not counted: the same span again, the same response seen by another instrumentation, "
-    "or token metrics of calls whose spans came too.",
-    one_of=("resent", "other_instrumentation", "metrics_of_spans"),
+    "Why a sighting was not counted: the same span again, the same response seen by another instrumentation, a span "
+    "around or inside one that was counted, a gateway on the way, or token metrics of calls whose spans came too.",
+    one_of=("resent", "other_instrumentation", "enclosing", "proxy", "metrics_of_spans"),
 )
 ERROR_TYPE = label("error_type", "`error.type` of failed calls.", at_most=30)
 BUDGET = label("budget", "Name of the budget in the settings.", at_most=200)
+CONTEXT_WINDOW = label("context_window", "Tokens that the model takes at most; empty where unknown.", at_most=60)
 PRICE_SOURCE = label("source", "Where list prices come from.", at_most=4)
 PRICE_VERSION = label("version", "Version of the price table.", at_most=4)
 
@@ -95,6 +96,19 @@ UNPRICED_REQUESTS = counter(
     help="Calls whose price is unknown: their cost is missing from every sum.",
     labels=(PROVIDER, MODEL),
     durable=True,
+)
+
+MODEL_INFO = gauge(
+    "llm.model.info",
+    unit="",
+    help="Models in use; always 1.",
+    labels=(PROVIDER, MODEL, CONTEXT_WINDOW),
+)
+MODEL_TEMPERATURE = gauge(
+    "llm.model.temperature",
+    unit="{temperature}",
+    help="Temperature that was last asked for; absent where no call told one.",
+    labels=(PROVIDER, MODEL),
 )
 
 BUDGET_LIMIT = gauge("llm.budget.usd", unit="{USD}", help="Limit of the budget for its period.", labels=(BUDGET,))

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fleetwatch.reckon.pulse import SECOND, bounded, heard
 from fleetwatch.records.hosts import Host
 
-SECOND = 10**9
-SHORTEST = SECOND
-LONGEST = 3600 * SECOND
-"""Bounds of a host's own interval: 0 would make it missing at once, a year never."""
 USUAL = 15 * SECOND
 """Interval of a host that does not tell its own."""
 NEARLY = 300 * SECOND
@@ -58,12 +55,9 @@ def hear(host: Host | None, word: Word, now: int, rules: Rules) -> Host | None:
             silent_at=None if word.goodbye else host.silent_at,
             notice_at=host.notice_at if word.notice_at is None else word.notice_at,
         )
-    # The shortest delay seen tells a slow clock from a late report; it may grow a little, because clocks drift.
-    lag = min(now - word.at, host.lag + host.interval // 10)
-    # Nothing was heard after now: a clock of ours that led and was set right must not keep a host alive until then.
-    heard = max(min(host.last_report, now), word.at + lag)
+    last, lag = heard(host.last_report, host.lag, host.interval, word.at, now)
     gone = host.goodbye_at is not None or host.silent_at is not None
-    back = host._replace(sent=word.at, lag=lag, last_report=heard, since=heard if gone else host.since)
+    back = host._replace(sent=word.at, lag=lag, last_report=last, since=last if gone else host.since)
     return _told(back, word, now, rules)
 
 
@@ -78,7 +72,7 @@ def _told(host: Host, word: Word, now: int, rules: Rules) -> Host:
 
 def _facts(host: Host, word: Word) -> Host:
     if word.interval is not None:
-        host = host._replace(interval=min(max(word.interval, SHORTEST), LONGEST))
+        host = host._replace(interval=bounded(word.interval))
     if word.facts is not None:
         instance_type, region, lifecycle = word.facts
         host = host._replace(instance_type=instance_type, region=region, lifecycle=lifecycle)

@@ -31,7 +31,10 @@ class LlmCall(NamedTuple):
     key: bytes
     """Stable identity, 16 to 24 bytes: a second record with the same key is a duplicate."""
     span: bytes
-    """Trace id and span id of the sighting (24 bytes); tells a resent span from another instrumentation's."""
+    """Trace id and span id of the sighting (24 bytes); tells a resent span from another instrumentation's.
+
+    An event is no span: it has a digest of its key in place of the span id, and the span that it was told in as parent.
+    """
     at: int
     """End of the call, Unix nanoseconds."""
     agent: str
@@ -59,6 +62,14 @@ class LlmCall(NamedTuple):
     """Identity of the sending process (namespace, name, instance): tells a service's metrics from its spans."""
     asked: str = ""
     """The model that was asked for, where the one that answered has another name."""
+    parent: bytes = b""
+    """Span id of the parent, 8 bytes; empty for the root of a trace and for what is no span."""
+    point: str = ""
+    """Where the call was seen, where that is not the best place: `proxy` for a gateway between caller and provider;
+    `echo` for what the caller itself may tell better elsewhere, such as an event of a call that has a span.
+    """
+    temperature: float | None = None
+    """As asked for; None where not told."""
 
 
 class UsagePoint(NamedTuple):
