@@ -7,6 +7,7 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -140,8 +141,20 @@ def test_the_demo_fills_the_exporter_while_the_stack_runs(tmp_path: Path) -> Non
     with up.detached("--demo"):
         exporter = up.status()["exporter"]["address"]
         wait_for(lambda: _requests(exporter) > 100, 60, "100 requests of the demo", interval=0.5)
-        assert up.status()["demo"]["state"] == "running"
+        wait_for(
+            lambda: 'agent_tasks_total{agent="helpdesk"' in get(f"{exporter}/metrics")[1], 60, "a demo agent's task"
+        )
+        assert {up.status()[name]["state"] for name in ("demo", "demo-agents")} == {"running"}
         assert 'llm_budget_usd{budget="support"} 8' in get(f"{exporter}/metrics")[1]
+    # The senders stop first, so that the last word of the agents is heard.
+    with up.detached():
+        exporter = up.status()["exporter"]["address"]
+        wait_for(lambda: _presences(exporter) == {"goodbye"}, 20, "agents that said goodbye")
+
+
+def _presences(exporter: str) -> set[str]:
+    """What the demo's agents are at the moment."""
+    return set(re.findall(r'^agent_presence{.*presence="(\w+)"} [1-9]', get(f"{exporter}/metrics")[1], re.MULTILINE))
 
 
 def test_a_second_up_is_turned_away(stack: Up) -> None:

@@ -28,7 +28,7 @@ def _show(rows: list[tuple[str, str]]) -> None:
 @click.option("--native", "mode", flag_value="native", help="As processes of this machine.")
 @click.option("--compose", "mode", flag_value="compose", help="In containers. [default: where a Docker engine answers]")
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; `fleetwatch down` stops it.")
-@click.option("--demo", is_flag=True, help="Also replay the bundled trace, so that the boards have data.")
+@click.option("--demo", is_flag=True, help="Also a bundled trace and demo agents, so that the boards have data.")
 def command(*, config: Path | None, mode: str | None, detach: bool, demo: bool) -> None:
     """Start the exporter, Prometheus, Alertmanager, and Collector and Grafana where they are found.
 

@@ -72,7 +72,7 @@ class SpanMaker:
                 f"{call.model.operation} {call.model.requested}",
                 context=Context(),
                 kind=SpanKind.CLIENT,
-                attributes=_attributes(call),
+                attributes=attributes_of(call),
                 start_time=now - int(call.duration * _SECOND),
             )
             if call.error_type:
@@ -97,7 +97,8 @@ class SpanMaker:
         return self._tracers[team]
 
 
-def _attributes(call: Call) -> dict[str, AttributeValue]:
+def attributes_of(call: Call) -> dict[str, AttributeValue]:
+    """A call in the words of the conventions."""
     model = call.model
     attributes: dict[str, AttributeValue] = {
         "gen_ai.operation.name": model.operation,

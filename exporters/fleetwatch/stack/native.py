@@ -313,3 +313,9 @@ def demo(at: Addresses, data: Path) -> Service:
     """A replay of the bundled trace, in three minutes."""
     command = [sys.executable, "-m", "fleetwatch", "replay", "--endpoint", f"http://{ports.local(at.otlp_http)}"]
     return Service("demo", command, {}, "", "the bundled trace", _log(data, "demo"), once=True)
+
+
+def demo_agents(at: Addresses, data: Path) -> Service:
+    """Agents that look busy for as long as the stack is up."""
+    command = [sys.executable, "-m", "fleetwatch", "demo", "--endpoint", f"http://{ports.local(at.otlp_http)}"]
+    return Service("demo-agents", command, {}, "", "eight agents of two teams", _log(data, "demo-agents"), once=True)

@@ -179,9 +179,16 @@ class Supervisor:
         running.again_at = time.monotonic() + running.pause
 
     def _stop_all(self) -> None:
-        """In reverse order: who asks others stops before them. SIGKILL for what does not listen."""
+        """In reverse order, and first those that send to the others: their last word shall arrive.
+
+        SIGKILL for what does not listen.
+        """
         deadline = time.monotonic() + _STOP_WITHIN
         alive = [running for running in reversed(self._running) if running.process and running.process.poll() is None]
+        self._end([running for running in alive if running.service.once], deadline)
+        self._end([running for running in alive if not running.service.once], deadline)
+
+    def _end(self, alive: Sequence[_Running], deadline: float) -> None:
         for running in alive:
             if running.process:
                 running.process.terminate()

@@ -12,7 +12,7 @@ from pathlib import Path
 from fleetwatch.settings import CONFIG_NAME, Settings
 from fleetwatch.stack import StackError, compose, native
 from fleetwatch.stack.ports import local
-from fleetwatch.stack.state import Member, Snapshot, State, end, is_ours
+from fleetwatch.stack.state import Member, Snapshot, State, end, identity, is_ours
 from fleetwatch.stack.supervisor import READY_WITHIN, Supervisor, answers
 
 Say = Callable[[str], None]
@@ -65,7 +65,12 @@ def _run(
     plan = native.plan(settings, found, at, config)
     services = plan.services
     if demo:
-        services = [*native.with_demo_budgets(services, settings), native.demo(at, data.absolute())]
+        folder = data.absolute()
+        services = [
+            *native.with_demo_budgets(services, settings),
+            native.demo(at, folder),
+            native.demo_agents(at, folder),
+        ]
     say(f"starting {', '.join(service.name for service in services)}")
     Supervisor(services, state, say).run(when_ready=lambda: show(plan.table))
 
@@ -157,10 +162,23 @@ def up_compose(settings: Settings, config: Path | None, *, demo: bool, say: Say)
     say("starting the containers (the first time builds an image and takes minutes)")
     _compose(settings, _settings_file(config), "up", "--build", "--detach", "--wait")
     if demo:
-        at = local(settings.receive.http.listen)
-        subprocess.Popen(
-            [sys.executable, "-m", "fleetwatch", "replay", "--endpoint", f"http://{at}"], start_new_session=True
-        )
+        _start_demo(settings.data_dir, f"http://{local(settings.receive.http.listen)}")
+
+
+def _start_demo(data: Path, endpoint: str) -> None:
+    """The demo's senders, outside of the containers; `down` finds them by the file."""
+    program = [sys.executable, "-m", "fleetwatch"]
+    trace = subprocess.Popen([*program, "replay", "--endpoint", endpoint], start_new_session=True)
+    # Quiet: what the SDK has to say when the receiver goes belongs on nobody's terminal.
+    agents = subprocess.Popen(
+        [*program, "demo", "--endpoint", endpoint],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    senders = {"demo": trace.pid, "demo-agents": agents.pid}
+    members = {name: Member(pid, identity(pid), "", "", 0) for name, pid in senders.items()}
+    State(data, "compose").save("up", members)
 
 
 def _settings_file(config: Path | None) -> Path | None:
@@ -176,6 +194,10 @@ def is_compose(settings: Settings) -> bool:
 
 def down_compose(settings: Settings) -> None:
     """Stop and remove the containers; the volumes with all data stay. Raises StackError."""
+    state = State(settings.data_dir)
+    if senders := state.load():
+        end(senders.members)
+        state.remove()
     _compose(settings, None, "down")
     _mark(settings).unlink(missing_ok=True)
 

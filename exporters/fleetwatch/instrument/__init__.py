@@ -1,0 +1,17 @@
+"""For applications: agents that say what they do, on the OpenTelemetry API.
+
+    from fleetwatch.instrument import agent
+
+    with agent("researcher", version="1.2", team="search") as me, me.task("summarise") as task:
+        with me.tool("web_search", arguments={"query": "tides"}) as tool:
+            tool.result(search("tides"))
+        task.evaluation("relevance", score=0.9)
+
+It imports nothing but OpenTelemetry's API, starts no thread, and never raises into the application. Without an SDK it
+does nothing. See INSTRUMENT.md.
+"""
+
+from fleetwatch.instrument.agent import Agent, agent
+from fleetwatch.instrument.spans import Task, Tool, current_task
+
+__all__ = ["Agent", "Task", "Tool", "agent", "current_task"]

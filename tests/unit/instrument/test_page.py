@@ -1,0 +1,46 @@
+"""The page for applications: its example runs."""
+
+from __future__ import annotations
+
+import re
+
+from fleetwatch.dialects import translate_traces
+from fleetwatch.instrument import Agent, Task, Tool, agent, names
+from fleetwatch.places import PROJECT
+from fleetwatch.records.agents import AgentRun, Evaluation, ToolCall
+from support_instrument import Application
+
+PAGE = (PROJECT / "exporters" / "INSTRUMENT.md").read_text(encoding="utf-8")
+EXAMPLE, PROCESSOR = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_example_runs_and_arrives() -> None:
+    app = Application()
+    there = {"agent": app.agent}
+    exec(EXAMPLE.replace("from fleetwatch.instrument import agent\n", ""), there)
+    assert "from fleetwatch.instrument import agent\n" in EXAMPLE
+    kinds = [type(record) for record in translate_traces(app.traces()).records]
+    assert sorted(kind.__name__ for kind in kinds) == [kind.__name__ for kind in (AgentRun, Evaluation, ToolCall)]
+    assert names.GOODBYE in app.gauges()
+
+
+def test_the_processor_s_example_runs() -> None:
+    app = Application()
+    exec(PROCESSOR, {"tracer_provider": app.tracers})
+    with app.agent("boss").task():
+        app.tracers.get_tracer("x").start_span("chat").end()
+    # The processor came after the exporter that was there, which keeps the span itself.
+    assert (app.spans[0].attributes or {})[names.AGENT] == "boss"
+
+
+def test_the_page_names_all_gauges_and_states_that_are_to_be_said() -> None:
+    gauges = {value for key, value in vars(names).items() if key.isupper() and str(value).startswith("agent.")}
+    assert {name for name in gauges | set(names.STATES) if f"`{name}`" not in PAGE and f'"{name}"' not in PAGE} == set()
+
+
+def test_the_page_s_words_exist() -> None:
+    words = set(re.findall(r"`(?:with )?(me|task|tool)\.(\w+)", PAGE))
+    classes = {"me": Agent, "task": Task, "tool": Tool}
+    assert len(words) > 8
+    assert {word for word in words if not hasattr(classes[word[0]], word[1])} == set()
+    assert callable(agent)
