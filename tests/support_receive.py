@@ -98,6 +98,7 @@ class Receiver:
         self.requests: list[tuple[str, str, str]] = []
         self.rejections: list[tuple[str, str, int]] = []
         self.skews: list[int] = []
+        self.unknown_versions: list[tuple[str, int]] = []
         self.gate: asyncio.Event | None = None
         self._tls = tls
         self.intake = Intake(self._sink, self, limits, token, dict.fromkeys(("traces", "metrics", "logs"), translate))
@@ -112,6 +113,9 @@ class Receiver:
 
     def skew(self, ns: int) -> None:
         self.skews.append(ns)
+
+    def unknown_version(self, dialect: str, n: int) -> None:
+        self.unknown_versions.append((dialect, n))
 
     async def _sink(self, records: list[Record]) -> None:
         self.seen += 1

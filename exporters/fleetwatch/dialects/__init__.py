@@ -28,6 +28,7 @@ def translate_traces(request: ExportTraceServiceRequest, now: int | None = None)
     for group in request.resource_spans:
         resource = resource_of(group.resource)
         for scope in group.scope_spans:
+            batch.scope, batch.schema_url = scope.scope, scope.schema_url
             rest: Iterable[Span] = scope.spans
             for read in _SPANS:
                 rest = read(resource, rest, batch)
@@ -40,14 +41,24 @@ def translate_metrics(request: ExportMetricsServiceRequest, now: int | None = No
     for group in request.resource_metrics:
         resource = resource_of(group.resource)
         for scope in group.scope_metrics:
-            for dialect in _DIALECTS:
-                dialect.metrics(resource, scope, batch)
+            batch.scope, batch.schema_url = scope.scope, scope.schema_url
+            for read in _METRICS:
+                if read(resource, scope, batch):
+                    break
     return batch.translation()
 
 
-def translate_logs(request: ExportLogsServiceRequest, now: int | None = None) -> Translation:  # noqa: ARG001 - as above
-    """Accepts everything and yields nothing: log events of the known dialects repeat what their spans say."""
-    return Translation([], {}, 0)
+def translate_logs(request: ExportLogsServiceRequest, now: int | None = None) -> Translation:
+    """Records of the events that a dialect knows; others are accepted and leave nothing. now: Unix ns."""
+    batch = Batch(time.time_ns() if now is None else now)
+    for group in request.resource_logs:
+        resource = resource_of(group.resource)
+        for scope in group.scope_logs:
+            batch.scope, batch.schema_url = scope.scope, scope.schema_url
+            for read in _LOGS:
+                if read(resource, scope, batch):
+                    break
+    return batch.translation()
 
 
 def dialects() -> tuple[Dialect, ...]:
@@ -63,3 +74,5 @@ def _registered() -> tuple[Dialect, ...]:
 
 _DIALECTS = _registered()
 _SPANS = tuple(dialect.spans for dialect in _DIALECTS)
+_METRICS = tuple(dialect.metrics for dialect in _DIALECTS)
+_LOGS = tuple(dialect.logs for dialect in _DIALECTS)

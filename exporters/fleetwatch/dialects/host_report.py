@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, NumberDataPoint, ScopeMetrics
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.dialect import EARLIEST, Batch, Dialect
 from fleetwatch.dialects.resource import Resource
@@ -40,10 +39,10 @@ _TIME, _DOUBLE, _INT = 0x19, 0x21, 0x31
 _NUMBERS = (_DOUBLE, _INT)
 
 
-def read_report(resource: Resource, scope: ScopeMetrics, batch: Batch) -> None:
-    """The points of one scope as a report into the batch."""
+def read_report(resource: Resource, scope: ScopeMetrics, batch: Batch) -> bool:
+    """The points of one scope as a report into the batch; nobody else reads a sidecar."""
     if resource.name != SERVICE or not resource.host:
-        return
+        return False
     report = _Reader(resource.host, batch)
     for metric in scope.metrics:
         data = _data(metric)
@@ -56,6 +55,7 @@ def read_report(resource: Resource, scope: ScopeMetrics, batch: Batch) -> None:
         at = min(report.newest or batch.now, batch.now)
         batch.records.append(HostReport(resource.host, at, report.forms, report.values, report.strangers))
     batch.newest = max(batch.newest, report.newest)
+    return True
 
 
 class _Reader:
@@ -134,9 +134,4 @@ def _data(metric: Metric) -> Any:
     return None
 
 
-def _no_spans(resource: Resource, spans: Iterable[Span], batch: Batch) -> Iterable[Span]:  # noqa: ARG001 - a dialect's signature
-    """A sidecar makes no spans of its own; what it forwards has its senders' resources."""
-    return spans
-
-
-DIALECT = Dialect("host_report", 50, _no_spans, read_report)
+DIALECT = Dialect("host_report", 50, metrics=read_report)

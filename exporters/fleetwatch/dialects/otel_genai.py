@@ -7,32 +7,39 @@ remembers what the texts of a call say: calls of one agent to one model share th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
+from fleetwatch.dialects.evaluation import evaluated_by_span
+from fleetwatch.dialects.identity import NO_SPAN, NO_TRACE, response_key
 from fleetwatch.dialects.otel_genai_metrics import read_metrics
-from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, STATUS_ERROR, Labels, Words, labels_of
+from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, STATUS_ERROR, Labels, Words, is_wrapper, labels_of
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.text import BadCountError, nano_usd, number, whole
+from fleetwatch.dialects.text import BadCountError, first_text, nano_usd, number, whole
+from fleetwatch.dialects.versions import cache_outside_input, count_unknown
 from fleetwatch.records.llm import LlmCall, Tokens
 
 MAX_TOKENS = 10**9
 """Tokens of one call; the largest context windows hold 10**7, so more is a mistake or an attack."""
-UNIQUE_ID = 16
-"""Characters from which a response id is unique by itself. Small local servers count up: `chatcmpl-1`."""
+MAX_TEMPERATURE = 100
+"""Providers take up to 2; more is no temperature."""
 
 USAGE = {
     # field of Parts: names of the attribute, newest first. Input and output include all their parts.
     "input": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     "output": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-    "cache_read": ("gen_ai.usage.cache_read.input_tokens",),
-    "cache_write": ("gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens"),
-    "reasoning": ("gen_ai.usage.reasoning.output_tokens",),
+    "cache_read": ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
+    "cache_write": (
+        "gen_ai.usage.cache_write.input_tokens",
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_input_tokens",
+    ),
+    "reasoning": ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
     "audio_in": ("gen_ai.usage.audio.input_tokens",),
     "audio_out": ("gen_ai.usage.audio.output_tokens",),
     "image": ("gen_ai.usage.image.input_tokens",),
@@ -43,17 +50,21 @@ USAGE = {
 }
 FIRST_CHUNK = ("gen_ai.response.time_to_first_chunk", "gen_ai.response.time_to_first_token")
 """Seconds."""
+FIRST_TOKEN = "gen_ai.server.time_to_first_token"  # noqa: S105 - the name of an attribute
+"""In no convention for spans: some senders write seconds as a double, some milliseconds as an integer."""
+TEMPERATURE = "gen_ai.request.temperature"
 FIRST_EVENTS = frozenset(
     {"gen_ai.first_token", "gen_ai.content.first_token", "first_token", "gen_ai.content.completion.chunk"}
 )
 """Span events at the first token; the last one comes with every chunk."""
 
-# Where an attribute goes, by its code: a position in Words, or _COUNTS + a position in Parts; _ID and _FINISH need
+# Where an attribute goes, by its code: a position in Words, or _COUNTS + a position in Parts; those from _ID on need
 # care. From _RARE on: older names, which fill a place only while it is empty, and what few spans have.
 _COUNTS: Final = 16
 _ID: Final = 32
 _FINISH: Final = 33
-_RARE: Final = 34
+_TEMPERATURE: Final = 34
+_RARE: Final = 35
 
 _BLANK_WORDS: Final[list[str | int]] = [0, 0, *[""] * (len(Words._fields) - 2)]
 _BLANK_COUNTS: Final = [0] * len(Parts._fields)
@@ -65,7 +76,7 @@ _OPERATION, _RESPONSE_MODEL, _REQUEST_MODEL, _ERROR_TYPE, _FINISH_REASON = map(
 
 def _codes() -> tuple[dict[str, int], list[tuple[str, int]]]:
     """Attribute -> code; and for each code from _RARE on: (what it is, position that it fills)."""
-    codes = {"gen_ai.response.id": _ID, "gen_ai.response.finish_reasons": _FINISH}
+    codes = {"gen_ai.response.id": _ID, "gen_ai.response.finish_reasons": _FINISH, TEMPERATURE: _TEMPERATURE}
     rare: list[tuple[str, int]] = []
 
     def add(name: str, what: str, position: int = 0) -> None:
@@ -83,6 +94,7 @@ def _codes() -> tuple[dict[str, int], list[tuple[str, int]]]:
             add(name, "count", position)
     for name in FIRST_CHUNK:
         add(name, "first")
+    add(FIRST_TOKEN, "first_ms")
     add("gen_ai.usage.cost", "cost")
     add("gen_ai.usage.cost.amount", "amount")
     add("gen_ai.usage.cost.currency", "currency")
@@ -90,14 +102,13 @@ def _codes() -> tuple[dict[str, int], list[tuple[str, int]]]:
 
 
 _CODES, _RARE_CARE = _codes()
+READ: Final = frozenset(_CODES)
+"""Attributes that are read, of spans and of the event that tells a call."""
 
 _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 2000
 """Label sets remembered, and characters of one: at most some 20 MB, however hostile the texts."""
 _known: dict[tuple[str | int, ...], Labels] = {}
-
-_NO_TRACE: Final = bytes(16)
-_NO_SPAN: Final = bytes(8)
 
 
 class _Told:
@@ -118,22 +129,34 @@ class _Told:
 
 
 def read_spans(resource: Resource, spans: Iterable[Span], batch: Batch) -> list[Span]:
-    """LLM calls of the spans into the batch; returns the spans that name neither an operation nor a model."""
+    """LLM calls of the spans into the batch; returns the spans that are no calls."""
     rest: list[Span] = []
+    before = len(batch.records)
+    outside = cache_outside_input(batch.scope)
     for span in spans:
         try:
-            if not _read_span(span, resource, batch):
+            if not read_span(span, resource, batch, outside):
                 rest.append(span)
         except BadCountError:
-            batch.reject("bad_tokens")
+            if _of_a_wrapper(span):
+                rest.append(span)
+            else:
+                batch.reject("bad_tokens")
+    count_unknown(batch, DIALECT.name, len(batch.records) - before)
     return rest
 
 
-def _read_span(span: Span, resource: Resource, batch: Batch) -> bool:
-    """Whether this dialect knows the span; a call goes into the batch. Raises BadCountError."""
+def read_span(  # noqa: PLR0912 - one pass over the attributes; a function per kind would cost more than the work
+    span: Span, resource: Resource, batch: Batch, cache_outside: bool
+) -> bool:
+    """Whether the span is a call; it goes into the batch, or its refusal does. Raises BadCountError.
+
+    cache_outside: the sender leaves cached tokens out of the input.
+    """
     words, counts = _BLANK_WORDS.copy(), _BLANK_COUNTS.copy()
     words[0], words[1] = resource.number, span.status.code
     response_id = ""
+    temperature: float | None = None
     told: _Told | None = None
     for attribute in span.attributes:
         code = _CODES.get(attribute.key)
@@ -150,7 +173,9 @@ def _read_span(span: Span, resource: Resource, batch: Batch) -> bool:
         elif code == _ID:
             response_id = value.string_value
         elif code == _FINISH:
-            words[_FINISH_REASON] = _first_text(value)
+            words[_FINISH_REASON] = first_text(value)
+        elif code == _TEMPERATURE:
+            temperature = value.double_value or number(value)
         else:
             if told is None:
                 told = _Told()
@@ -158,11 +183,21 @@ def _read_span(span: Span, resource: Resource, batch: Batch) -> bool:
     if not (words[_OPERATION] or words[_RESPONSE_MODEL] or words[_REQUEST_MODEL]):
         return False
     if words[1] == STATUS_ERROR and not words[_ERROR_TYPE]:
-        words[_ERROR_TYPE] = _exception_type(span)
+        words[_ERROR_TYPE] = exception_type(span)
     labels = _known.get(tuple(words)) or _learn(words, resource)
-    if labels.counted and (not labels.needs_usage or any(counts)):
-        _add_call(span, labels, counts, response_id, told, resource.service, batch)
+    if not labels.counted or (labels.needs_usage and not any(counts)):
+        return False
+    if cache_outside:
+        counts[0] += counts[2] + counts[3]
+    _add_call(span, labels, counts, response_id, temperature, told, resource.service, batch)
+    if span.events:
+        evaluated_by_span(span, labels.agent, labels.team, labels.provider, labels.model, batch)
     return True
+
+
+def _of_a_wrapper(span: Span) -> bool:
+    """Whether the span's operation is none of a model: its token counts do not matter."""
+    return any(item.key == "gen_ai.operation.name" and is_wrapper(item.value.string_value) for item in span.attributes)
 
 
 def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
@@ -170,6 +205,7 @@ def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
     labels: Labels,
     counts: list[int],
     response_id: str,
+    temperature: float | None,
     told: _Told | None,
     service: str,
     batch: Batch,
@@ -181,15 +217,18 @@ def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
     if not EARLIEST <= start <= end <= batch.now + MAX_LEAD:
         batch.reject("bad_time")
         return
-    ids = span.trace_id + span.span_id
-    if len(ids) != 24 or ids[:16] == _NO_TRACE or ids[16:] == _NO_SPAN:
+    own, parent = span.span_id, span.parent_span_id
+    ids = span.trace_id + own
+    if len(ids) != 24 or ids[:16] == NO_TRACE or own == NO_SPAN:
         if not response_id:
             batch.reject("no_id")
             return
-        ids = _NO_TRACE + _NO_SPAN
+        ids, parent = NO_TRACE + NO_SPAN, b""
+    if len(parent) != 8 or parent == own or parent == NO_SPAN:  # noqa: PLR1714, SIM109 - a set takes three times as long
+        parent = b""
     batch.records.append(
         LlmCall(
-            _key(response_id, ids, labels, counts) if response_id else ids,
+            response_key(response_id, ids[:16], labels.model, counts[0], counts[1]) if response_id else ids,
             ids,
             end,
             labels.agent,
@@ -209,6 +248,9 @@ def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
             1,
             service,
             labels.asked,
+            parent,
+            "",
+            temperature if temperature is None or 0 <= temperature <= MAX_TEMPERATURE else None,
         )
     )
 
@@ -234,23 +276,14 @@ def _read_rare(code: int, value: AnyValue, words: list[str | int], counts: list[
         counts[position] = counts[position] or count
     elif what == "first":
         told.first = value.double_value or number(value) or told.first
+    elif what == "first_ms":
+        told.first = told.first or value.double_value or value.int_value / 1000 or None
     elif what == "cost":
         told.plain_cost = nano_usd(value)
     elif what == "amount":
         told.amount = nano_usd(value)
     else:
         told.currency = value.string_value
-
-
-def _key(response_id: str, ids: bytes, labels: Labels, counts: list[int]) -> bytes:
-    """16 bytes that two sightings of one response share.
-
-    A short id is unique only inside its trace, where the sightings of several instrumentations meet.
-    """
-    raw = response_id.encode()
-    if len(response_id) < UNIQUE_ID:
-        raw = b"\0".join((raw, ids[:16], labels.model.encode(), b"%d %d" % (counts[0], counts[1])))
-    return blake2b(raw, digest_size=16).digest()
 
 
 def _first_token(told: _Told | None, span: Span, duration: int) -> int | None:
@@ -269,13 +302,7 @@ def _within(first: int, duration: int) -> int | None:
     return min(first, duration) if 0 < first <= duration + 1_000_000 else None
 
 
-def _first_text(value: AnyValue) -> str:
-    """The first text of a list, or the text itself."""
-    values = value.array_value.values
-    return values[0].string_value if values else value.string_value
-
-
-def _exception_type(span: Span) -> str:
+def exception_type(span: Span) -> str:
     """Type of the last exception that the span recorded; empty when it recorded none."""
     found = ""
     for event in span.events:

@@ -19,29 +19,19 @@ of the old histogram have no tokens and are not in it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from opentelemetry.proto.metrics.v1.metrics_pb2 import (
-    AggregationTemporality,
-    ExponentialHistogramDataPoint,
-    HistogramDataPoint,
-    Metric,
-    NumberDataPoint,
-    ScopeMetrics,
-)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 
-from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch
+from fleetwatch.dialects.dialect import Batch
+from fleetwatch.dialects.metric_points import Point, points_of, value_of
 from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, Labels, Words, labels_of
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.resource import Resource, attributes_digest
 from fleetwatch.dialects.text import texts
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
-
-MAX_POINT: Final = 10**12
-"""Tokens of one point: 30,000 a second for a year. A cumulative point holds its process's whole life."""
 
 _OLD: Final = "gen_ai.client.token.usage"
 _CALLS: Final = "gen_ai.client.inference.operation.input_tokens"
@@ -82,10 +72,8 @@ _SIDES: Final = {
     "": ("calls", True),
 }
 _TYPE, _MODALITY = "gen_ai.token.type", "gen_ai.token.modality"
-
-_Point = HistogramDataPoint | ExponentialHistogramDataPoint | NumberDataPoint
-_NO_VALUE: Final = 1
-"""OTLP data point flag: the stream has no value at this time."""
+READ: Final = frozenset({_TYPE, _MODALITY, *(name for names in ATTRIBUTES.values() for name in names)})
+"""Attributes of points that are read."""
 
 
 class _Reading(NamedTuple):
@@ -127,7 +115,7 @@ class _Group:
         return Parts(**sums)
 
 
-def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> None:
+def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> bool:
     """Token usage of one scope into the batch."""
     names = {metric.name for metric in scope.metrics}
     # A sender that emits both generations while it migrates means the same calls.
@@ -135,10 +123,11 @@ def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> None:
     reader = _ScopeReader(resource, batch)
     for metric in scope.metrics:
         if metric.name in _READ and metric.name != skipped:
-            for point, cumulative in _points(metric, batch):
+            for point, cumulative in points_of(metric, batch):
                 reader.read(metric.name, point, cumulative)
     origin = f"{scope.scope.name}\x1f{scope.scope.version}".encode()
     batch.records.extend(reader.records(origin))
+    return False
 
 
 class _ScopeReader:
@@ -148,20 +137,12 @@ class _ScopeReader:
         self.resource, self.batch = resource, batch
         self.groups: dict[tuple[str, str, bool, int, bytes], list[_Group]] = {}
 
-    def read(self, name: str, point: _Point, cumulative: bool) -> None:
+    def read(self, name: str, point: Point, cumulative: bool) -> None:
         """One data point into its group, or its refusal."""
-        if point.flags & _NO_VALUE:
-            return
-        batch, start, at = self.batch, point.start_time_unix_nano, point.time_unix_nano
-        batch.newest = max(batch.newest, at)
-        # A start of 0 means unknown.
-        if not EARLIEST <= at <= batch.now + MAX_LEAD or start > at:
-            batch.reject("bad_time")
-            return
-        value = _value(point)
+        value = value_of(point, self.batch)
         if value is None:
-            batch.reject("bad_point")
             return
+        start, at = point.start_time_unix_nano, point.time_unix_nano
         found = texts(point.attributes)
         reading = _reading(name, found, *value)
         labels = labels_of(_words(found, self.resource), self.resource)
@@ -208,43 +189,9 @@ def _reading(name: str, found: dict[str, str], tokens: int, count: int) -> _Read
     return _Reading(field, modality, tokens, count if field == "input" else 0) if field else None
 
 
-def _points(metric: Metric, batch: Batch) -> Iterator[tuple[_Point, bool]]:
-    """(point, cumulative) of a histogram or sum; those without a temporality cannot be summed and are rejected."""
-    kind = metric.WhichOneof("data")
-    if kind is None:
-        return
-    data = getattr(metric, kind)
-    if kind not in {"histogram", "exponential_histogram", "sum"} or (
-        data.aggregation_temporality
-        not in {
-            AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA,
-            AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
-        }
-    ):
-        batch.reject("bad_point", len(data.data_points))
-        return
-    cumulative = data.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-    for point in data.data_points:
-        yield point, cumulative
-
-
 def _words(found: dict[str, str], resource: Resource) -> Words:
     named = {field: next((found[name] for name in names if name in found), "") for field, names in ATTRIBUTES.items()}
     return Words(resource=resource.number, status=0, finish_reason="", **named)
-
-
-def _value(point: _Point) -> tuple[int, int] | None:
-    """(tokens, calls) of a point; None when it is no count: no sum, not whole, negative, NaN or absurd."""
-    if isinstance(point, NumberDataPoint):
-        number = point.as_double if point.WhichOneof("value") == "as_double" else point.as_int
-        count = 0
-    else:
-        if not point.HasField("sum") and point.count:
-            return None
-        number, count = point.sum, point.count
-    if not math.isfinite(number) or number != int(number) or not 0 <= number <= MAX_POINT or count > MAX_POINT:
-        return None
-    return int(number), count
 
 
 def _call(key: bytes, at: int, labels: Labels, tokens: Tokens, requests: int, *, service: str) -> LlmCall:

@@ -16,19 +16,12 @@ CHAT = "chat"
 COUNTED = frozenset({CHAT, "text_completion", "generate_content", "embeddings"})
 """Operations that ask a model."""
 _OLD_OPERATIONS = {"completion": "text_completion", "embedding": "embeddings"}
-_WRAPPERS = frozenset(
-    {
-        "create_agent",
-        "execute_tool",
-        "fetch_response",
-        "invoke_agent",
-        "invoke_workflow",
-        "plan",
-        "retrieval",
-        "workflow",
-    }
+_WRAPPER = re.compile(
+    r"create_agent|fetch_response|plan|retrieval|workflow|.*memory.*"
+    # Frameworks have more of a kind: invoke_swarm, execute_event_loop_cycle.
+    r"|(?:invoke|execute|run)_(?!.*(?:model|llm|inference|completion|embedding)).*"
 )
-"""Operations that repeat the tokens of the calls inside them, or of an earlier call; so do all that name a memory."""
+"""Operations that repeat the tokens of the calls inside them, or of an earlier call."""
 
 PROVIDERS = {
     "az.ai.inference": "azure.ai.inference",
@@ -38,8 +31,8 @@ PROVIDERS = {
     "xai": "x_ai",
     # "some other provider" in the conventions; here `_other` is the word for values past a label's bound.
     "_other": UNKNOWN,
-}
-"""Old names of providers, lower case -> newest."""
+} | dict.fromkeys(("microsoft.agent_framework", "strands-agents"), UNKNOWN)
+"""Old names of providers, lower case -> newest. The last are frameworks, which some senders tell as provider."""
 
 _REFUSALS = frozenset(
     {
@@ -141,9 +134,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 def labels_of(words: Words, resource: Resource) -> Labels:
     """Labels of a span with at least an operation or a model."""
     operation, counted = _operation(clean(words.operation).lower())
-    provider = clean(words.provider).lower()
-    provider = PROVIDERS.get(provider, provider) or UNKNOWN
-    outcome, error_type = _outcome(words)
+    provider = provider_of(words.provider)
+    outcome, error_type = outcome_of(words.status, words.error_type, words.finish_reason)
     tier = clean(words.response_tier).lower() or clean(words.request_tier).lower()
     answered, asked = clean(words.response_model), clean(words.request_model)
     return Labels(
@@ -164,6 +156,17 @@ def labels_of(words: Words, resource: Resource) -> Labels:
     )
 
 
+def provider_of(sent: str) -> str:
+    """The provider by its newest name."""
+    provider = clean(sent).lower()
+    return PROVIDERS.get(provider, provider) or UNKNOWN
+
+
+def is_wrapper(operation: str) -> bool:
+    """Whether a span of this operation, as sent, is never a call of a model."""
+    return not _operation(clean(operation).lower())[1]
+
+
 def _operation(name: str) -> tuple[str, bool]:
     """(operation, whether it asks a model). A call without an operation is a chat: the commonest by far."""
     name = _OLD_OPERATIONS.get(name, name)
@@ -171,20 +174,20 @@ def _operation(name: str) -> tuple[str, bool]:
         return CHAT, True
     if name in COUNTED:
         return name, True
-    return "other", name not in _WRAPPERS and "memory" not in name
+    return "other", not _WRAPPER.fullmatch(name)
 
 
-def _outcome(words: Words) -> tuple[str, str]:
-    """(outcome, error type).
+def outcome_of(status: int, error_type: str, finish_reason: str) -> tuple[str, str]:
+    """(outcome, error type) by the span's status, `error.type` and the model's finish reason.
 
     refused: the model or a content filter declined, by finish reason or error type, whatever the status says.
     timeout, cancelled: by the error type's name or HTTP status (408, 504; 499). error: every other failure, also rate
     limits and missing rights. A span whose status is Ok succeeded even with an error type: it was handled.
     """
-    error, finish = clean(words.error_type), clean(words.finish_reason).lower()
+    error, finish = clean(error_type), clean(finish_reason).lower()
     if finish in _REFUSALS:
         return "refused", error or finish
-    if words.status != STATUS_ERROR and (not error or words.status == STATUS_OK):
+    if status != STATUS_ERROR and (not error or status == STATUS_OK):
         return "ok", ""
     error = error or _OTHER_ERROR
     if error.rsplit(".", 1)[-1].lower() in _REFUSALS:

@@ -13,6 +13,20 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from fleetwatch.dialects.text import UNKNOWN, texts
 
 TEAM_KEYS = ("team", "team.id", "team.name")
+READ = frozenset(
+    {
+        *TEAM_KEYS,
+        "cloud.region",
+        "gen_ai.agent.name",
+        "host.name",
+        "process.pid",
+        "service.instance.id",
+        "service.name",
+        "service.namespace",
+        "service.version",
+    }
+)
+"""Attributes that are read one by one; the digest is of all."""
 
 _MOST = 1000
 """Resources remembered: one per process, and a Collector in front of a fleet mixes hundreds in one request."""
@@ -23,7 +37,8 @@ _LARGEST = 16_384
 class Resource(NamedTuple):
     """number: never reused, for look-ups; region: where it runs, or empty; digest: 16 bytes that tell resources apart.
 
-    service: namespace, name and instance id, joined with U+001F. name, host: service.name and host.name, or empty.
+    service: namespace, name and instance id, joined with U+001F. name, host, version, instance: service.name,
+    host.name, service.version and service.instance.id (else the process id), or empty.
     """
 
     number: int
@@ -34,6 +49,8 @@ class Resource(NamedTuple):
     digest: bytes
     name: str
     host: str
+    version: str
+    instance: str
 
 
 _numbers = itertools.count()
@@ -66,7 +83,13 @@ def _read(message: ResourceMessage) -> Resource:
         digest=attributes_digest(message.attributes),
         name=name,
         host=found.get("host.name", ""),
+        version=found.get("service.version", ""),
+        instance=found.get("service.instance.id", "") or _process_id(message),
     )
+
+
+def _process_id(message: ResourceMessage) -> str:
+    return next((str(item.value.int_value) for item in message.attributes if item.key == "process.pid"), "")
 
 
 def attributes_digest(attributes: Iterable[KeyValue]) -> bytes:

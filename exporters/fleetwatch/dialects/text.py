@@ -67,6 +67,13 @@ def number(value: AnyValue) -> float | None:
     return float(value.int_value) if kind == "int_value" else None
 
 
+def first_text(value: AnyValue) -> str:
+    """The first text of a list, the text itself, or the first text of a list that was written as JSON."""
+    values = value.array_value.values
+    text = values[0].string_value if values else value.string_value
+    return text[2:].partition('"')[0] if text.startswith('["') else text
+
+
 def nano_usd(value: AnyValue) -> int | None:
     """US dollars as integer nano-dollars, exactly as written: a double counts as its shortest decimal text.
 

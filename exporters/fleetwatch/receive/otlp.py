@@ -99,21 +99,23 @@ class Intake(Door):
     async def _take(self, signal: Signal, body: bytes, encoding: bytes, json: bool) -> Message:
         plain = decompress(body, encoding, self.limits.max_decompressed_bytes)
         if json:
-            records, rejected, skew = self._translated(signal, from_json(plain, signal.request))
+            found = self._translated(signal, from_json(plain, signal.request))
         elif len(plain) <= WHOLE:
-            records, rejected, skew = self._translated(signal, from_protobuf(plain, signal.request))
+            found = self._translated(signal, from_protobuf(plain, signal.request))
         else:
-            records, rejected, skew = await self._in_parts(signal, plain)
+            found = await self._in_parts(signal, plain)
         del plain  # it may be large, and the commit may wait
-        if records:
-            await self._commit(records)
-        if skew:
-            self.observer.skew(skew)
-        if not rejected:
+        if found.records:
+            await self._commit(found.records)
+        if found.skew:
+            self.observer.skew(found.skew)
+        for dialect, items in found.unknown_versions.items():
+            self.observer.unknown_version(dialect, items)
+        if not found.rejected:
             return signal.response()
-        for reason, number in rejected.items():
+        for reason, number in found.rejected.items():
             self.observer.rejected(signal.name, reason, number)
-        return _partial(signal, rejected)
+        return _partial(signal, found.rejected)
 
     def _translated(self, signal: Signal, request: Message) -> Translation:
         try:
@@ -125,14 +127,16 @@ class Intake(Door):
     async def _in_parts(self, signal: Signal, body: bytes) -> Translation:
         records: list[Record] = []
         rejected: Counter[str] = Counter()
+        unknown: Counter[str] = Counter()
         skew = 0
         for part in split(body):
             one = self._translated(signal, from_protobuf(part, signal.request))
             records += one.records
             rejected.update(one.rejected)
+            unknown.update(one.unknown_versions)
             skew = max(skew, one.skew)
             await asyncio.sleep(0)  # the others' turn
-        return Translation(records, rejected, skew)
+        return Translation(records, rejected, skew, unknown)
 
     async def _commit(self, records: list[Record]) -> None:
         try:

@@ -80,13 +80,13 @@ def test_other_senders_are_no_hosts(resource: dict[str, str]) -> None:
 
 
 def test_a_clock_that_leads_is_told_and_bounded() -> None:
-    [report], rejected, skew = found(report_of("node-1", [hosts.LOAD_1M(1)], NOW + 3600 * SECOND))
+    [report], rejected, skew, _ = found(report_of("node-1", [hosts.LOAD_1M(1)], NOW + 3600 * SECOND))
     assert (report.at, rejected, skew) == (NOW, {}, 3600 * SECOND)
 
 
 @pytest.mark.parametrize("at", [0, 1_800_000_000])
 def test_a_time_that_is_none_is_refused(at: int) -> None:
-    records, rejected, _ = found(report_of("node-1", [hosts.LOAD_1M(1)], at))
+    records, rejected, *_ = found(report_of("node-1", [hosts.LOAD_1M(1)], at))
     assert (records, rejected) == ([], {"bad_time": 1})
 
 
@@ -97,7 +97,7 @@ def test_a_histogram_and_a_sum_of_differences_are_no_values() -> None:
         if metric.WhichOneof("data") == "sum":
             metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
     metrics.add(name="x").histogram.data_points.add()
-    [report], rejected, _ = translate_metrics(request, NOW)
+    [report], rejected, *_ = translate_metrics(request, NOW)
     assert (len(report.forms), rejected) == (1, {"bad_point": 2})  # type: ignore[union-attr]
 
 
