@@ -59,7 +59,14 @@ LAST_HEARTBEAT = gauge(
 LAST_PROGRESS = gauge(
     "agent.last_progress.timestamp",
     unit="s",
-    help="When the agent last got on with its work, Unix time; of several processes on one host the oldest.",
+    help="When the agent last got on with its work, Unix time; of several processes on one host that of the one at work "
+    "which has stood still for longest, of none at work the newest.",
+    labels=(AGENT, HOST),
+)
+AT_WORK = gauge(
+    "agent.at_work",
+    unit="{process}",
+    help="Processes of the agent that work or wait for a tool: the others are allowed to stand still.",
     labels=(AGENT, HOST),
 )
 HEARTBEAT_INTERVAL = gauge(

@@ -27,7 +27,7 @@ SERVICE = label(
 )
 RESOURCE = label(
     "resource",
-    "What was called: model id, agent alias, guardrail and version, runtime, application, endpoint; empty where the "
+    "What was called: model id, agent alias, guardrail and version, runtime, application, endpoint; `all` where the "
     "service tells none.",
     at_most=300,
 )
