@@ -1,0 +1,1 @@
+"""Provider bills: what was billed, per day, account and line."""
