@@ -19,6 +19,13 @@ pytestmark = pytest.mark.browser
 
 # Where a click on a value leads: how the address begins and ends.
 LEADS_TO = {
+    "ai-services": [("http://127.0.0.1:9464/runbooks/", "/AiServiceUnhealthy")],
+    "agent": [("http://127.0.0.1:9464/runbooks/", "/AgentStuck"), ("/d/fw-models?from=", "&var-provider=anthropic")],
+    "agents": [
+        ("/d/fw-agent?from=", "&var-agent=coder"),
+        ("/d/fw-models?from=", "&var-provider=openai"),
+        ("http://127.0.0.1:9464/runbooks/", "/AgentLooping"),
+    ],
     "llm": [
         ("/d/fw-llm?from=", "&var-team=support"),
         ("/d/fw-llm?from=", "&var-agent=code-review"),
@@ -32,14 +39,21 @@ LEADS_TO = {
         ("/d/fw-host?from=", f"&var-host_name={ALL_THERE}"),
         ("http://127.0.0.1:9464/runbooks/", "/HostMissing"),
     ],
+    "topology": [("http://127.0.0.1:9464/runbooks/", "/ToolFailing")],
     "host": [("http://127.0.0.1:9464/runbooks/", "/HostCpuSaturated")],
+    "bills": [("http://127.0.0.1:9464/runbooks/", "/BillDrift")],
 }
 # What a board about one thing is opened with.
-CHOICE = {"host": f"&var-host_name={ALL_THERE}"}
+CHOICE = {"agent": "&var-agent=coder", "host": f"&var-host_name={ALL_THERE}"}
 
 
 # Bars that stand alone in their panel, which Grafana leaves without a name unless it is told otherwise.
-LONE_BARS = {"exporter": ("bad_tokens", "locked"), "hosts": ("unknown_metric",), "llm": ("resent",)}
+LONE_BARS = {
+    "ai-services": ("throttled",),
+    "exporter": ("bad_tokens", "locked"),
+    "hosts": ("unknown_metric",),
+    "llm": ("resent",),
+}
 
 
 class Stack(NamedTuple):

@@ -69,7 +69,8 @@ def test_every_metric_and_label_exists(stem: str, series: Series) -> None:
 def test_each_board_has_the_stem_of_a_domain() -> None:
     """Or shows a domain from another side: models is the llm domain, model by model; host and agent are one of many."""
     # A stem is part of an address, where words are parted by hyphens.
-    assert set(STEMS) - {domain.replace("_", "-") for domain, _ in all_metrics()} == {"agent", "host", "models", "topology"}
+    domains = {domain.replace("_", "-") for domain, _ in all_metrics()}
+    assert set(STEMS) - domains == {"agent", "host", "models", "topology"}
 
 
 def linked_boards() -> dict[str, str]:

@@ -13,6 +13,7 @@ from fleetwatch.app.books import Books
 from fleetwatch.app.prices import price_book
 from fleetwatch.dialects import Record, translate_metrics, translate_traces
 from fleetwatch.meter.text import exposition
+from fleetwatch.records.agents import AgentBeat
 from fleetwatch.records.hosts import HostReport
 from support_app import settings
 from support_otlp import fixture
@@ -41,7 +42,7 @@ def test_what_a_real_sender_s_requests_become(name: str, tmp_path: Path, golden:
     ledger = books.writer.ledger
     assert ledger is not None
     for request in SENDERS[name]:
-        ledger.commit([record for record in _records(request) if not isinstance(record, HostReport)])
+        ledger.commit([record for record in _records(request) if not isinstance(record, HostReport | AgentBeat)])
         ledger.settle()
     books.tick()
     shown = [line for line in exposition(books.meter, openmetrics=False).splitlines() if _of_calls(line)]

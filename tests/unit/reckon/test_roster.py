@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwatch.catalogue import hosts
+from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.reckon.roster import (
-    SECOND,
     Rules,
     Word,
     hear,
