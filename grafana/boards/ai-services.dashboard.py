@@ -45,7 +45,7 @@ ERRORS = Limits(warn=0.05, bad=0.5)
 THROTTLES = Limits(warn=0.05, bad=0.2)
 # From the best to the worst; the largest of a service's regions is shown.
 STATES = {
-    "0": ("No calls", QUIET),
+    "0": ("Idle", QUIET),
     "1": ("Ok", GOOD),
     "2": ("Degraded", WARN),
     "3": ("Throttled", "purple"),
@@ -65,7 +65,7 @@ def share(outcomes: str | tuple[str, ...], by: By = ()) -> Expr:
 
 
 def health(by: By) -> Expr:
-    """0 no calls, 1 ok, 2 degraded, 3 throttled, 4 failing, for places that are in one state each."""
+    """0 idle, 1 ok, 2 degraded, 3 throttled, 4 failing, for places that are in one state each."""
     found = used.last(ai.HEALTH, by=by, state="ok")
     for level, name in ((2, "degraded"), (3, "throttled"), (4, "failing")):
         found = found + used.last(ai.HEALTH, by=by, state=name) * level
@@ -127,7 +127,7 @@ unpriced = stat(
 age = stat(
     "Oldest figures",
     total(used.age(ai.READ_UNTIL, by=PLACE), how="max"),
-    unit=units.DURATION,
+    unit=units.SECONDS,
     meaning=Limits(warn=900, bad=1800),
     help="Time since CloudWatch was last read completely, for the service and region where it is longest.",
     no_data=NOT_ASKED,
@@ -197,33 +197,25 @@ error_lines = timeseries(
 )
 times = timeseries(
     "Mean time of a call",
-    top(
-        12,
-        total(
-            used.last(
-                Recorded("ai_services:duration_seconds:mean30m", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)
-            ),
-            by=RESOURCE,
-            how="max",
-        ),
+    total(
+        used.last(Recorded("ai_services:duration_seconds:mean30m", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)),
+        by=RESOURCE,
+        how="max",
     ),
     unit=units.SECONDS,
-    help="Mean duration of whole calls over half an hour, the slowest twelve; of several regions the slowest.",
+    help="Mean duration of whole calls over half an hour; of several regions the slowest.",
     no_data="No durations told",
     runbook="AiServiceSlow",
 )
 spending = timeseries(
     "Spending by model",
-    top(
-        12,
-        total(
-            used.last(Recorded("ai_services:cost_usd:per_hour", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)),
-            by=(ai.RESOURCE,),
-        ),
+    total(
+        used.last(Recorded("ai_services:cost_usd:per_hour", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)),
+        by=(ai.RESOURCE,),
     ),
     unit=units.USD_PER_HOUR,
     stacked=True,
-    help="Estimated cost an hour at the pace of the past quarter of an hour, the dearest twelve.",
+    help="Estimated cost an hour at the pace of the past quarter of an hour.",
     no_data=NO_PRICE,
     runbook="AiServiceUnpriced",
 )
@@ -237,12 +229,9 @@ tokens = timeseries(
 )
 throttled = timeseries(
     "Throttled calls",
-    top(
-        12,
-        total(
-            used.last(Recorded("ai_services:throttled:rate15m", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)),
-            by=RESOURCE,
-        ),
+    total(
+        used.last(Recorded("ai_services:throttled:rate15m", (*RESOURCE, *ai.WHERE)), by=(*RESOURCE, *ai.WHERE)),
+        by=RESOURCE,
     ),
     unit=units.PER_SECOND,
     help="Calls that were turned away as too many, per second over a quarter of an hour; repeated ones count again.",

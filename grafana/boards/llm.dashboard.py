@@ -256,7 +256,7 @@ dashboard = board(
         Variable(llm.MODEL, llm.REQUESTS),
         Variable(llm.BUDGET, llm.BUDGET_LIMIT),
     ],
-    leads_to=[("models", "Models side by side"), ("exporter", "Is the watcher well?")],
+    leads_to=[("models", "Models side by side"), ("bills", "Do we pay this?"), ("exporter", "Is the watcher well?")],
     alerts="llm",
     rows=[
         answer(spent, counted, fullest, forecast, gone_in, without_price),

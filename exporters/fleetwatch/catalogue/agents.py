@@ -59,8 +59,8 @@ LAST_HEARTBEAT = gauge(
 LAST_PROGRESS = gauge(
     "agent.last_progress.timestamp",
     unit="s",
-    help="When the agent last got on with its work, Unix time; of several processes on one host that of the one at work "
-    "which has stood still for longest, of none at work the newest.",
+    help="When the agent last got on with its work, Unix time; of several processes on one host that of the one at "
+    "work which has stood still for longest, of none at work the newest.",
     labels=(AGENT, HOST),
 )
 AT_WORK = gauge(

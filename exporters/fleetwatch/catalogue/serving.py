@@ -7,9 +7,14 @@ from fleetwatch.catalogue.metric import counter, gauge, label
 SERVER = label("server", "Host and port of the server, from its address in the settings.", at_most=200)
 MODEL = label("model", "Model as the server calls it; empty where it speaks of all of them.", at_most=120)
 PROVIDER = label("provider", "Who answers behind a gateway, in its words.", at_most=40)
-OUTCOME = label("outcome", "How the request ended.", one_of=("ok", "error", "timeout", "cancelled"))
+OUTCOME = label(
+    "outcome",
+    "How the request ended; rejected: turned away before it began, for too many wait.",
+    one_of=("ok", "error", "timeout", "cancelled", "rejected"),
+)
 QUANTILE = label("quantile", "Share of requests that took at most so long.", one_of=("0.5", "0.95", "0.99"))
 STATE = label("state", "What a gateway thinks of a deployment.", one_of=("healthy", "degraded", "down"))
+REASON = label("reason", "Why a gateway counted no cost, in its words.", at_most=20)
 
 UP = gauge("serving.up", unit="", help="Whether the server answered when it was last asked: 1 or 0.", labels=(SERVER,))
 RUNNING = gauge(
@@ -103,4 +108,10 @@ GATEWAY_OVERHEAD = gauge(
     unit="s",
     help="Time that a gateway itself took, over the last 5 minutes.",
     labels=(SERVER, MODEL, QUANTILE),
+)
+ZERO_COST = counter(
+    "serving.zero_cost_requests",
+    unit="{request}",
+    help="Requests that a gateway booked at 0 dollars although their model has a price.",
+    labels=(SERVER, MODEL, REASON),
 )

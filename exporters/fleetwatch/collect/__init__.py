@@ -7,6 +7,18 @@ is enabled, so nobody pays for libraries that they do not use.
 from __future__ import annotations
 
 from fleetwatch.collect.here import Here, ProcessGroup
-from fleetwatch.collect.runner import Incomplete, NoData, Pace, Runner, Source, load, source, source_names
+from fleetwatch.collect.runner import Denied, Incomplete, NoData, Pace, Runner, Source, load, source, source_names
 
-__all__ = ["Here", "Incomplete", "NoData", "Pace", "ProcessGroup", "Runner", "Source", "load", "source", "source_names"]
+__all__ = [
+    "Denied",
+    "Here",
+    "Incomplete",
+    "NoData",
+    "Pace",
+    "ProcessGroup",
+    "Runner",
+    "Source",
+    "load",
+    "source",
+    "source_names",
+]

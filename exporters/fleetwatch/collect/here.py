@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # a sidecar knows neither clouds nor prices and does not load them
+    from fleetwatch.aws.session import Aws
+    from fleetwatch.collect.ai_services._table import Meaning
+    from fleetwatch.reckon.price import PriceBook
 
 
 class ProcessGroup(NamedTuple):
@@ -18,6 +24,36 @@ class ProcessGroup(NamedTuple):
     """In the program's name."""
     command: re.Pattern[str] | None = None
     """In the command line, arguments joined by spaces."""
+
+
+class BillAccess(NamedTuple):
+    """Where one provider's bill is, and how often it is read. lag, refresh: seconds."""
+
+    url: str
+    lag: float
+    refresh: float
+    key_file: Path | None = None
+    services: tuple[str, ...] = ()
+    """Patterns of services that count, * and ? stand for other text."""
+    role_arn: str = ""
+    external_id: str = ""
+
+
+class AiServices(NamedTuple):
+    """What the settings say of AI services. invocations: service -> what its number of calls has in it."""
+
+    invocations: Mapping[str, Meaning] = MappingProxyType({})
+    health: tuple[float, float, float, float] = (0.05, 0.05, 0.5, 5)
+    """Shares from which on a service is degraded, throttled, failing; calls below which a share says nothing."""
+    limits: Mapping[str, int] = MappingProxyType({})
+    """Label -> number of values, where it differs from the catalogue."""
+
+
+class ScrapeTargets(NamedTuple):
+    """Servers of one kind that are asked for their own metrics. token_file: holds what they want to see."""
+
+    urls: tuple[str, ...]
+    token_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +86,22 @@ class Here:
     )
     """Devices that are not shown; partitions are parts of their disk."""
     imds: str = "http://169.254.169.254"
+    scrape: Mapping[str, ScrapeTargets] = field(default_factory=dict)
+    """By kind of server: vllm, litellm."""
+    bills: Mapping[str, BillAccess] = field(default_factory=dict)
+    """By provider; only those whose bill is to be read."""
+    bills_folder: Path = Path("bills")
+    """Where bills are kept over restarts."""
+    bills_days: int = 31
+    """Closed days that are read each time."""
     facts: dict[str, str] = field(default_factory=dict)
     """What one source found out and another shows: instance_type, lifecycle, region, zone, gpus, gpu_model."""
+    aws: Aws | None = None
+    """The way to AWS; None: it is not asked."""
+    ai_services: AiServices = field(default_factory=AiServices)
+    prices: Callable[[], PriceBook] | None = None
+    """Makes a price book by the settings: a book is for one thread."""
+    state: Path | None = None
+    """Folder for what sources keep over a restart."""
     clock: Callable[[], float] = time.time
     """Unix time."""

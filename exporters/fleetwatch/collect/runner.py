@@ -36,13 +36,42 @@ class NoData(Exception):  # noqa: N818 - it is no error: there is nothing to rep
     """Nothing to report here."""
 
 
-class Incomplete(Exception):  # noqa: N818 - a failure of parts; the message says of which
-    """Some facts could not be read. A source raises it last: what it has yielded before is shown."""
+class Denied(Exception):  # noqa: N818 - it says what is missing, not what broke
+    """A permission is missing. A source raises it where it can do nothing without; parts go into Incomplete.
 
-    def __init__(self, why: str) -> None:
+    permission: as the vendor calls it, for example `cloudwatch:GetMetricData`; why: what the vendor answered, as in
+    "AccessDenied in eu-west-1"; fix: what a person does about it, one sentence. The permission is a label: few
+    values, no ids.
+    """
+
+    def __init__(self, permission: str, why: str, fix: str) -> None:
+        super().__init__(f"{permission} is missing: {why}. {fix}")
+        self.permission = permission
+        self.why = why
+        self.fix = fix
+
+
+class Incomplete(Exception):  # noqa: N818 - a failure of parts; the message says of which
+    """Some facts could not be read. A source raises it last: what it has yielded before is shown.
+
+    denied: the permissions that are missing for them.
+    """
+
+    def __init__(self, why: str, denied: Iterable[Denied] = ()) -> None:
         super().__init__(why)
+        self.denied = list(denied)
         self.samples: list[Sample] = []
         """What was yielded; filled in by the runner."""
+
+
+class _Outcome(NamedTuple):
+    """What came of a cycle."""
+
+    samples: list[Sample] | None
+    """None for nothing that could be shown."""
+    why: str = ""
+    """What failed; empty for nothing."""
+    denied: tuple[Denied, ...] = ()
 
 
 class Source(NamedTuple):
@@ -151,7 +180,7 @@ class Runner:
         """
         state = self._states.setdefault(item.name, {"failures": 0.0, "series": 0.0, "last_success": 0.0})
         started = time.perf_counter()
-        samples, why = await self._outcome(item)
+        samples, why, denied = await self._outcome(item)
         if why:
             self._failed(item, state, why)
         else:
@@ -161,22 +190,23 @@ class Runner:
             samples = []
         if samples is not None:
             state["series"] = self._meter.replace(item.name, samples)
-        self._show(item.name, state, time.perf_counter() - started)
+        self._show(item.name, state, time.perf_counter() - started, denied)
 
-    async def _outcome(self, item: Source) -> tuple[list[Sample] | None, str]:
-        """What came, None for nothing that could be shown; and what failed, empty for nothing."""
+    async def _outcome(self, item: Source) -> _Outcome:
         try:
             # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the time-out.
             async with asyncio.timeout(item.timeout):
-                return await asyncio.shield(self._work(item)), ""
+                return _Outcome(await asyncio.shield(self._work(item)))
         except NoData:
-            return [], ""
+            return _Outcome([])
         except Incomplete as error:
-            return error.samples, str(error)
+            return _Outcome(error.samples, str(error), tuple(error.denied))
+        except Denied as error:
+            return _Outcome(None, str(error), (error,))
         except TimeoutError:
-            return None, f"took longer than {item.timeout:g} s"
+            return _Outcome(None, f"took longer than {item.timeout:g} s")
         except Exception as error:
-            return None, f"{type(error).__name__}: {error}"
+            return _Outcome(None, f"{type(error).__name__}: {error}")
 
     def _work(self, item: Source) -> asyncio.Future[list[Sample]]:
         """What the source collects; where it hangs since an earlier cycle, that one's."""
@@ -190,7 +220,7 @@ class Runner:
             log.warning("source %s failed: %s", item.name, why)
         self._states[item.name]["failures"] += 1
 
-    def _show(self, name: str, state: Mapping[str, float], duration: float) -> None:
+    def _show(self, name: str, state: Mapping[str, float], duration: float, denied: Iterable[Denied]) -> None:
         samples = [
             exporter.COLLECTOR_SUCCESS(0 if state["failures"] else 1, collector=name),
             exporter.COLLECTOR_DURATION(duration, collector=name),
@@ -198,6 +228,8 @@ class Runner:
         ]
         if state["last_success"]:
             samples.append(exporter.COLLECTOR_LAST_SUCCESS(state["last_success"], collector=name))
+        permissions = sorted({item.permission for item in denied})
+        samples += [exporter.COLLECTOR_DENIED(1, collector=name, permission=item) for item in permissions]
         self._meter.replace(f"{name} itself", samples)
 
 

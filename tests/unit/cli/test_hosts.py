@@ -12,7 +12,7 @@ import pytest
 
 from fleetwatch.app import exporter as exporter_module
 from fleetwatch.catalogue import hosts
-from fleetwatch.cli import hosts as verb
+from fleetwatch.cli import _roster
 from fleetwatch.ledger.roster import Changes
 from fleetwatch.ledger.store import Ledger
 from fleetwatch.records.hosts import Host
@@ -62,7 +62,7 @@ def test_the_list_says_who_is_there_and_who_is_not(tmp_path: Path) -> None:
 def test_a_list_that_nobody_keeps_up_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roster_of(tmp_path, host("node-1"))
     assert "is it running" not in run(tmp_path, "hosts", "list").output
-    monkeypatch.setattr(verb, "PATIENCE", -1.0)
+    monkeypatch.setattr(_roster, "PATIENCE", -1.0)
     assert "The exporter wrote this 0 s ago; is it running?" in run(tmp_path, "hosts", "list").output
 
 
@@ -112,7 +112,7 @@ def test_who_the_settings_name_cannot_be_forgotten(tmp_path: Path) -> None:
 
 
 def test_without_an_exporter_the_wish_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "PATIENCE", 0.0)
+    monkeypatch.setattr(_roster, "PATIENCE", 0.0)
     roster_of(tmp_path, host("node-1"))
     told = run(tmp_path, "hosts", "forget", "node-1")
     assert (told.exit_code, told.output) == (

@@ -14,7 +14,7 @@ import pytest
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here
-from fleetwatch.collect.runner import KEPT_CYCLES, Incomplete, NoData, Pace, Runner, Source, load, source_names
+from fleetwatch.collect.runner import KEPT_CYCLES, Denied, Incomplete, NoData, Pace, Runner, Source, load, source_names
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 
@@ -29,6 +29,12 @@ class Watched:
 
     async def cycle(self) -> None:
         await self.runner.cycle(self.source)
+
+    def denied(self) -> set[str]:
+        """Permissions that are shown as missing."""
+        prefix = f"{exporter.COLLECTOR_DENIED.prometheus}{{"
+        lines = exposition(self.meter, openmetrics=False).splitlines()
+        return {line.split('permission="')[1].split('"')[0] for line in lines if line.startswith(prefix)}
 
     def shown(self) -> dict[str, float]:
         lines = exposition(self.meter, openmetrics=False).splitlines()
@@ -96,6 +102,51 @@ def test_where_a_part_fails_the_others_are_shown_and_what_failed_is_gone(caplog:
 
     asyncio.run(fail())
     assert [record.message for record in caplog.records] == ["source watched failed: vmstat: has no pswpin"]
+
+
+DENIED = Denied("cloudwatch:GetMetricData", "AccessDenied in eu-west-1", "Attach deploy/aws/policy.json.")
+
+
+def test_a_missing_permission_is_named_and_keeps_the_last_values_for_some_cycles(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    results: list[Any] = [load_of(0.5)]
+
+    def collect() -> Any:
+        if not results:
+            raise DENIED
+        return results.pop()
+
+    async def deny() -> None:
+        watched = Watched(collect)
+        await watched.cycle()
+        for _ in range(KEPT_CYCLES):
+            await watched.cycle()
+            assert (watched.shown()[LOAD], watched.shown()[SUCCESS]) == (0.5, 0)
+            assert watched.denied() == {"cloudwatch:GetMetricData"}
+        await watched.cycle()
+        assert LOAD not in watched.shown()
+        assert watched.denied() == {"cloudwatch:GetMetricData"}
+        results.append(load_of(0.7))
+        await watched.cycle()
+        assert watched.denied() == set()
+
+    asyncio.run(deny())
+    assert [record.message for record in caplog.records] == [
+        "source watched failed: cloudwatch:GetMetricData is missing: AccessDenied in eu-west-1. "
+        "Attach deploy/aws/policy.json."
+    ]
+
+
+def test_permissions_that_are_missing_for_parts_are_named_beside_the_others_values() -> None:
+    def half() -> Iterator[Sample]:
+        yield hosts.LOAD_1M(0.7)
+        raise Incomplete("2 regions failed", [DENIED, DENIED, Denied("ec2:DescribeSpotPriceHistory", "denied", "Ask.")])
+
+    watched = Watched(half)
+    asyncio.run(watched.cycle())
+    assert (watched.shown()[LOAD], watched.shown()[SUCCESS]) == (0.7, 0)
+    assert watched.denied() == {"cloudwatch:GetMetricData", "ec2:DescribeSpotPriceHistory"}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ NO_ACCOUNT = "default"
 MAX_TEXT = 120
 """Characters of a label value: line items are names of models with a few words."""
 
-# As in dialects.text, which is another room: control characters, separators, overrides of direction, lone surrogates.
+# As in dialects.parts.text, which is another room: control characters, separators, overrides of direction, surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 

@@ -9,8 +9,6 @@ from fleetwatch.reckon.quantile import quantile
 
 SECONDS = 300.0
 """What a quantile looks back on."""
-MOST = 400
-"""Histograms of one server: four for each of a hundred models."""
 SHARES = ("0.5", "0.95", "0.99")
 
 Buckets = Mapping[float, float]
@@ -30,10 +28,8 @@ class Window:
         """
         seen = self._seen.setdefault(key, deque())
         newest = dict(sorted(buckets.items()))
-        if seen and (
-            list(seen[-1][1]) != list(newest) or any(newest[bound] < count for bound, count in seen[-1][1].items())
-        ):
-            seen.clear()  # the server began anew
+        if seen and _began_anew(seen[-1][1], newest):
+            seen.clear()
         while len(seen) > 1 and seen[1][0] <= now - SECONDS:
             seen.popleft()
         if seen:

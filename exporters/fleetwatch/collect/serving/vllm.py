@@ -4,6 +4,9 @@ serving_requests_running{server="10.0.0.7:8000",model="llama"} 12
 serving_kv_cache_utilization_ratio{server="10.0.0.7:8000",model="llama"} 0.83
 
 Engines of one server are added up. Latencies are quantiles of the last minutes; the buckets are vLLM's.
+
+What vLLM itself tells otherwise than its names say: requests that the caller gave up are missing from those that ended,
+though their tokens count; version 0.8 counts the prefix cache in blocks, so that there only the share of hits is right.
 """
 
 from __future__ import annotations
@@ -31,14 +34,15 @@ _SUMS: Final = {
 _KV_CACHE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 """A share from 0 to 1, whatever its name says."""
 _REQUESTS: Final = ("vllm:request_success_total",)
+_REJECTED: Final = ("vllm:admission_rejections_total",)
 _LATENCIES: Final = {
     serving.TIME_TO_FIRST_TOKEN: ("vllm:time_to_first_token_seconds",),
     serving.INTER_TOKEN: ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"),
     serving.DURATION: ("vllm:e2e_request_latency_seconds",),
     serving.QUEUE_TIME: ("vllm:request_queue_time_seconds",),
 }
-_OUTCOMES: Final = {"abort": "cancelled", "error": "error"}
-"""finished_reason of what did not go well; others (stop, length …) did."""
+_OUTCOMES: Final = {"abort": "cancelled", "error": "error", "repetition": "error"}
+"""finished_reason of what did not go well; others (stop, length …) did. repetition: cut off, for it ran in circles."""
 
 
 def _names(*tables: dict[Metric, tuple[str, ...]]) -> frozenset[str]:
@@ -49,7 +53,7 @@ def _names(*tables: dict[Metric, tuple[str, ...]]) -> frozenset[str]:
 class Vllm(Servers):
     kind = "vllm"
     path = "/metrics"
-    names = _names(_SUMS) | {*_KV_CACHE, *_REQUESTS} | {f"{name}_bucket" for name in _names(_LATENCIES)}
+    names = _names(_SUMS) | {*_KV_CACHE, *_REQUESTS, *_REJECTED} | {f"{name}_bucket" for name in _names(_LATENCIES)}
 
     def read(self, server: str, family: Family) -> Iterator[Sample]:
         for metric, names in _SUMS.items():
@@ -65,6 +69,8 @@ class Vllm(Servers):
         for (model, reason), value in summed(family.of(_REQUESTS), _MODEL, "finished_reason").items():
             key = model, _OUTCOMES.get(reason, "ok")
             ended[key] = ended.get(key, 0) + value
+        for (model,), value in summed(family.of(_REJECTED), _MODEL).items():
+            ended[model, "rejected"] = value
         for (model, outcome), value in sorted(ended.items()):
             yield serving.REQUESTS(value, server=server, model=model, outcome=outcome)
         for metric, names in _LATENCIES.items():

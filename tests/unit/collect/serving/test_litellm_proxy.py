@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from fleetwatch.catalogue import serving
+from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here, ScrapeTargets
 from fleetwatch.collect.serving.litellm_proxy import LitellmProxy
 from support_machines import page
@@ -59,3 +60,44 @@ def test_deployments_are_counted_by_state() -> None:
     found = {sample.labels[1:]: sample.value for sample in samples if sample.metric is serving.DEPLOYMENTS}
     assert found["openai", "gpt-5.5", "healthy"] == found["openai", "gpt-5.5", "down"] == 1
     assert found["openai", "broken", "degraded"] == 1
+
+
+def later() -> list[Sample]:
+    with ModelServer(recording("litellm-later")) as server:
+        return list(source(server.url)())
+
+
+def states(samples: list[Sample]) -> dict[tuple[str, ...], float]:
+    return {sample.labels[1:]: sample.value for sample in samples if sample.metric is serving.DEPLOYMENTS}
+
+
+def test_an_outage_is_told_of_the_deployment_that_has_it() -> None:
+    """LiteLLM tells it under the group's name, which is no deployment of its own."""
+    assert states(later()) == {
+        ("openai", "broken", "healthy"): 0,
+        ("openai", "broken", "degraded"): 0,
+        ("openai", "broken", "down"): 1,
+    }
+
+
+def test_an_outage_is_over_with_the_first_good_call() -> None:
+    """LiteLLM goes on to tell it."""
+    told = recording("litellm-later")
+    over = told.replace(
+        'model_id="50bb7852abe3ed037ddb88a987a2412ef7ec4c040bf70d0c6504b86c6dab1d11"} 1.0',
+        'model_id="50bb7852abe3ed037ddb88a987a2412ef7ec4c040bf70d0c6504b86c6dab1d11"} 0.0',
+    )
+    assert over != told
+    with ModelServer(over) as server:
+        found = states(list(source(server.url)()))
+    assert (found["openai", "broken", "healthy"], found["openai", "broken", "down"]) == (1, 0)
+
+
+def test_what_the_gateway_turned_away_was_no_attempt() -> None:
+    found = {sample.labels[1:]: sample.value for sample in later() if sample.metric is serving.DEPLOYMENT_REQUESTS}
+    assert found == {("openai", "broken", "timeout"): 4}
+
+
+def test_calls_at_no_cost_are_counted_by_model_and_reason() -> None:
+    found = {sample.labels[1:]: sample.value for sample in later() if sample.metric is serving.ZERO_COST}
+    assert found == {("gpt-5.5", "pricing_not_applied"): 6}

@@ -60,6 +60,16 @@ def test_engines_of_a_server_are_added_up_and_the_fullest_cache_is_shown() -> No
     assert value(samples, serving.KV_CACHE, LLAMA) == 0.83
     assert value(samples, serving.REQUESTS, LLAMA, "ok") == 2 * (90 + 8)
     assert value(samples, serving.REQUESTS, LLAMA, "cancelled") == 2 * 2
+    assert value(samples, serving.REQUESTS, LLAMA, "rejected") == 3 + 1
+
+
+def test_an_answer_that_ran_in_circles_is_a_failed_one() -> None:
+    circles = recording("vllm-0.33").replace(
+        f'reason="repetition",model_name="{LLAMA}"}} 0.0', f'reason="repetition",model_name="{LLAMA}"}} 6.0'
+    )
+    with ModelServer(circles) as server:
+        samples = list(source(server.url)())
+    assert value(samples, serving.REQUESTS, LLAMA, "error") == 2 * (1 + 6)
 
 
 def test_a_thing_that_is_told_by_its_old_and_its_new_name_counts_once() -> None:

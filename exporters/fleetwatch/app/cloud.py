@@ -1,0 +1,68 @@
+"""The way to AWS by the settings, and what else sources of clouds need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleetwatch.collect.here import AiServices
+from fleetwatch.settings import Settings, SettingsError
+
+if TYPE_CHECKING:  # loaded where AWS is asked
+    from fleetwatch.aws.session import Aws
+    from fleetwatch.reckon.price import PriceBook
+
+
+def aws_of(settings: Settings) -> Aws | None:
+    """None where AWS is not asked: nothing of it is loaded then. Raises SettingsError."""
+    if not (settings.aws.enabled or settings.bills.aws.enabled):
+        return None
+    from fleetwatch.aws.access import Access, Account  # noqa: PLC0415 - see above
+    from fleetwatch.aws.session import Aws  # noqa: PLC0415 - see above
+
+    _check_accounts(settings)
+    aws = settings.aws
+    accounts = [Account(item.name, item.role_arn, item.external_id) for item in aws.accounts]
+    access = Access(
+        regions=tuple(dict.fromkeys(aws.regions)),
+        accounts=tuple(accounts) or (Account(),),
+        profile=aws.profile,
+        endpoint_url=aws.endpoint_url,
+        timeout=aws.timeout,
+        attempts=aws.attempts,
+    )
+    return Aws(access)
+
+
+def ai_services_of(settings: Settings) -> AiServices:
+    """Raises SettingsError for a service that does not exist."""
+    ai = settings.ai_services
+    if ai.invocations:
+        from fleetwatch.catalogue.ai_services import SERVICE  # noqa: PLC0415 - a sidecar has no AI services
+
+        for name in ai.invocations:
+            if name not in SERVICE.one_of:
+                raise SettingsError(f"ai_services.invocations.{name}: expected one of {', '.join(SERVICE.one_of)}")
+    health = (ai.degraded_ratio, ai.throttled_ratio, ai.failing_ratio, ai.least_calls)
+    return AiServices(dict(ai.invocations), health, settings.labels.limits)
+
+
+def prices_of(settings: Settings) -> PriceBook:
+    """A price book by the settings."""
+    from fleetwatch.app.prices import price_book  # noqa: PLC0415 - the price table is slow to load
+
+    return price_book(settings)
+
+
+def _check_accounts(settings: Settings) -> None:
+    accounts = settings.aws.accounts
+    for place, account in enumerate(accounts):
+        if account.role_arn and not account.role_arn.startswith("arn:"):
+            raise SettingsError(
+                f'aws.accounts[{place}].role_arn: expected arn:aws:iam::NUMBER:role/NAME, got "{account.role_arn}"'
+            )
+    names = [account.name or account.role_arn for account in accounts]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise SettingsError(
+                f'aws.accounts[{place}].name: expected another than that of [{names.index(name)}], got "{name}"'
+            )

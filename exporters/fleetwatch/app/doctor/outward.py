@@ -1,0 +1,110 @@
+"""What the exporter asks of others: who we are in AWS, and every enabled source once."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fleetwatch.app.doctor.finding import Finding
+from fleetwatch.app.here import bill_sources, here_of, sources
+from fleetwatch.aws.calls import Calls, Trouble
+from fleetwatch.aws.together import each
+from fleetwatch.collect.runner import Denied, Incomplete, NoData, Source
+from fleetwatch.settings import Settings, SettingsError
+
+LONGER = 5.0
+"""Seconds that are waited past the longest time-out of a source."""
+COSTLY = {"aws_cost": "each reading costs 0.01 USD: --paid asks it, too"}
+
+
+class _Once(NamedTuple):
+    """What one cycle of a source gave. failure: None where nothing failed; said: None where there was nothing."""
+
+    series: int
+    seconds: float
+    failure: Exception | None = None
+
+
+def identities(settings: Settings) -> Iterator[Finding]:
+    """Who the exporter is in each account."""
+    try:
+        aws = here_of(settings).aws
+    except SettingsError:
+        return  # has been told with the settings
+    if aws is None:
+        yield Finding("aws", "identity", "skipped", "aws.enabled is off")
+        return
+    calls = Calls("doctor")
+    try:
+        targets = aws.targets()
+    except Trouble as trouble:
+        yield Finding("aws", "regions", "trouble", trouble.why, trouble.fix)
+        return
+    firsts = list({target.account: target for target in targets}.values())
+    for target, found in each(firsts, lambda target: aws.identity(target, calls), 60.0).items():
+        what = f"identity in {target.account.name or 'the own account'}"
+        if isinstance(found, Trouble):
+            yield Finding("aws", what, "trouble", found.why, found.fix, found.permission)
+        elif isinstance(found, Exception):
+            yield Finding("aws", what, "trouble", f"{type(found).__name__}: {found}", "This is a fault of fleetwatch.")
+        else:
+            yield Finding("aws", what, "ok", str(found["Arn"]))
+
+
+def sources_once(settings: Settings, *, paid: bool) -> Iterator[Finding]:
+    """One cycle of every enabled source, without a trace: what they keep goes into a folder that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="fleetwatch-doctor-") as folder:
+        try:
+            found = _enabled(settings, Path(folder))
+        except SettingsError:
+            return  # has been told with the settings
+        asked = [item for item in found if paid or item.name not in COSTLY]
+        patience = max((item.timeout for item in asked), default=0.0) + LONGER
+        by_name = {item.name: item for item in asked}
+        for name, answer in each(list(by_name), lambda name: _once(by_name[name]), patience).items():
+            yield from _findings(name, answer, by_name[name].timeout)
+        for item in found:
+            if item.name in COSTLY and not paid:
+                yield Finding("sources", item.name, "skipped", COSTLY[item.name])
+
+
+def _enabled(settings: Settings, folder: Path) -> list[Source]:
+    here = dataclasses.replace(here_of(settings), state=None, bills_folder=folder)
+    domains = ["exporter", *(["hosts"] if settings.host.enabled else [])]
+    domains += ["ai_services"] if settings.aws.enabled else []
+    return [*sources(settings, here, *domains), *bill_sources(settings, here)]
+
+
+def _once(item: Source) -> _Once:
+    started = time.monotonic()
+    series, failure = 0, None
+    try:
+        for _ in item.collect():
+            series += 1
+    except NoData:
+        pass
+    except Exception as error:
+        failure = error
+    return _Once(series, time.monotonic() - started, failure)
+
+
+def _findings(name: str, answer: _Once | Exception, timeout: float) -> Iterator[Finding]:
+    if isinstance(answer, Exception):
+        fix = "Look at what it reads: a file server, a driver or a network that does not answer."
+        yield Finding("sources", name, "trouble", f"took longer than {timeout:g} s", fix)
+        return
+    failure = answer.failure
+    if failure is None:
+        said = f"{answer.series} series in {answer.seconds:.1f} s" if answer.series else "nothing to report here"
+        yield Finding("sources", name, "ok", said)
+        return
+    missing = [failure] if isinstance(failure, Denied) else failure.denied if isinstance(failure, Incomplete) else []
+    for item in missing:
+        yield Finding("sources", name, "trouble", item.why, item.fix, item.permission)
+    if not missing:
+        text = str(failure) if isinstance(failure, Incomplete) else f"{type(failure).__name__}: {failure}"
+        yield Finding("sources", name, "trouble", text, "Look at the runbook CollectorSourceFailing.")

@@ -1,0 +1,186 @@
+"""Clients of AWS's services for each account and region, made once and shared by all sources.
+
+Credentials come as the AWS SDK finds them: environment, profile, role of the pod, the instance or the task. Of the SDK
+only botocore is used: boto3 adds objects that nobody needs here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from fleetwatch import __version__
+from fleetwatch.aws.access import Access, Account, Target
+from fleetwatch.aws.calls import Calls, Trouble, code_of, outcome_of, plain, trouble_of
+
+Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+"""(operation, parameters) -> answer; raises Trouble."""
+
+ROLE_SESSION = "fleetwatch"
+"""How the exporter is called in the CloudTrail of accounts whose roles it takes on."""
+
+RENEW_BEFORE = 600.0
+"""Seconds before its end that a role is taken on anew."""
+
+CONNECTIONS = 16
+"""Kept open by each client, at most: all sources share it, and each asks a target from one thread."""
+
+
+class _Asking(NamedTuple):
+    """What a thread is at: whose request, to which API, with how many items that are billed."""
+
+    calls: Calls
+    api: str
+    items: int
+
+
+_asking: ContextVar[_Asking | None] = ContextVar("asking", default=None)
+
+
+class _Role(NamedTuple):
+    session: Any
+    until: float
+    """Unix time at which its credentials end."""
+
+
+class Aws:
+    """The way to AWS. One for the process; for use by several threads at once."""
+
+    def __init__(self, access: Access, clock: Callable[[], float] = time.time) -> None:
+        self._access = access
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._own: Any = None
+        # One lock for each account: a role that hangs holds up no other account.
+        self._account_locks: dict[Account, threading.Lock] = defaultdict(threading.Lock)
+        self._roles: dict[Account, _Role] = {}
+        self._clients: dict[tuple[str, Target], Any] = {}
+        self._numbers: dict[Account, str] = {}
+
+    def targets(self) -> list[Target]:
+        """Every region of every account. Raises Trouble where no region is known."""
+        regions = self._access.regions or (self._usual_region(),)
+        return [Target(account, region) for account in self._access.accounts for region in regions]
+
+    def caller(self, api: str, target: Target, calls: Calls, items: Callable[..., int] = lambda **_: 1) -> Call:
+        """Asks a service of a target. items: number of billed items in a request, from its parameters."""
+
+        def call(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+            before = _asking.set(_Asking(calls, api, items(**parameters)))
+            try:
+                client = self._client(api, target)
+                answer: dict[str, Any] = getattr(client, _method(client, operation))(**parameters)
+            except Trouble:
+                raise
+            except Exception as error:
+                raise trouble_of(error, api, operation, str(target)) from error
+            finally:
+                _asking.reset(before)
+            return answer
+
+        return call
+
+    def number(self, target: Target, calls: Calls) -> str:
+        """Number of the target's account, asked once. Raises Trouble."""
+        known = self._numbers.get(target.account)
+        if known is None:
+            known = self._numbers[target.account] = str(self.identity(target, calls)["Account"])
+        return known
+
+    def identity(self, target: Target, calls: Calls) -> dict[str, Any]:
+        """Who we are there: Account, Arn. Needs no permission. Raises Trouble."""
+        return self.caller("sts", target, calls)("GetCallerIdentity", {})
+
+    def _usual_region(self) -> str:
+        try:
+            region = self._own_session().get_config_variable("region")
+        except Exception as error:
+            raise Trouble("credentials", plain(str(error)), "Set aws.profile to one that exists.") from error
+        if not region:
+            raise Trouble("region", "aws.regions is empty and the environment names no region", "Set aws.regions.")
+        return str(region)
+
+    def _client(self, api: str, target: Target) -> Any:
+        with self._account_locks[target.account]:
+            session = self._session(target)
+            with self._lock:  # the SDK's sessions are not for several threads
+                client = self._clients.get((api, target))
+                if client is None:
+                    client = self._clients[api, target] = self._make(session, api, target.region)
+                return client
+
+    def _session(self, target: Target) -> Any:
+        account = target.account
+        if not account.role_arn:
+            return self._own_session()
+        role = self._roles.get(account)
+        if role is None or self._clock() >= role.until - RENEW_BEFORE:
+            role = self._roles[account] = self._take_on(account, target)
+            with self._lock:
+                self._clients = {key: value for key, value in self._clients.items() if key[1].account != account}
+        return role.session
+
+    def _own_session(self) -> Any:
+        from botocore.session import Session  # noqa: PLC0415 - only programs with AWS sources load the SDK
+
+        with self._lock:
+            if self._own is None:
+                self._own = Session(profile=self._access.profile or None)
+            return self._own
+
+    def _take_on(self, account: Account, target: Target) -> _Role:
+        from botocore.session import Session  # noqa: PLC0415 - see above
+
+        own = self._own_session()
+        with self._lock:
+            sts = self._make(own, "sts", target.region)
+        extra = {"ExternalId": account.external_id} if account.external_id else {}
+        try:
+            answer = sts.assume_role(RoleArn=account.role_arn, RoleSessionName=ROLE_SESSION, **extra)
+        except Exception as error:
+            raise trouble_of(error, "sts", "AssumeRole", str(target)) from error
+        found = answer["Credentials"]
+        session = Session(profile=self._access.profile or None)
+        session.set_credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+        return _Role(session, found["Expiration"].timestamp())
+
+    def _make(self, session: Any, api: str, region: str) -> Any:
+        from botocore.config import Config  # noqa: PLC0415 - see above
+
+        access = self._access
+        config = Config(
+            connect_timeout=access.connect_timeout,
+            read_timeout=access.timeout,
+            # Standard mode waits with exponential back-off and jitter, and gives up early when AWS is in trouble.
+            retries={"mode": "standard", "total_max_attempts": access.attempts},
+            max_pool_connections=CONNECTIONS,
+            user_agent_extra=f"fleetwatch/{__version__}",
+        )
+        client = session.create_client(api, region_name=region, endpoint_url=access.endpoint_url or None, config=config)
+        client.meta.events.register("response-received", _count)
+        return client
+
+
+def _method(client: Any, operation: str) -> str:
+    names: dict[str, str] = client.meta.method_to_api_mapping
+    return next(name for name, api in names.items() if api == operation)
+
+
+def _count(
+    parsed_response: dict[str, Any] | None, exception: Exception | None, event_name: str, **_more: object
+) -> None:
+    """One attempt was answered or failed. The SDK calls it in the thread that asks."""
+    asking = _asking.get()
+    if asking is None:
+        return
+    _, service, operation = event_name.split(".")
+    code, status = code_of(parsed_response or {})
+    outcome = outcome_of(code, status, exception)
+    if service == "sts":  # a role is taken on inside a request to another service
+        asking.calls.answered("sts", operation, outcome, 1)
+    else:
+        asking.calls.answered(asking.api, operation, outcome, asking.items)

@@ -1,0 +1,53 @@
+"""The same work for several targets at once: one that hangs takes its own time and nobody else's."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fleetwatch.aws.calls import Trouble
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = 8
+"""At once. An account has about 30 regions; each answer is waited for most of the time."""
+
+
+def each(targets: Sequence[T], work: Callable[[T], R], patience: float) -> dict[T, R | Exception]:
+    """What work gave or raised, for each target. patience: seconds for all together.
+
+    What has no answer by then gets a Trouble; a thread that hangs is left behind, a daemon, and what it gives later is
+    thrown away.
+    """
+    waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[T, R | Exception]] = queue.SimpleQueue()
+    for target in targets:
+        waiting.put(target)
+
+    def run() -> None:
+        while True:
+            try:
+                target = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                answers.put((target, work(target)))
+            except Exception as error:
+                answers.put((target, error))
+
+    for number in range(min(THREADS, len(targets))):
+        threading.Thread(target=run, name=f"aws {number}", daemon=True).start()
+    found: dict[T, R | Exception] = {}
+    until = time.monotonic() + patience
+    while len(found) < len(targets):
+        try:
+            target, answer = answers.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            break
+        found[target] = answer
+    late = Trouble("unreachable", f"no answer within {patience:g} s", "Look at network, proxy and aws.endpoint_url.")
+    return {target: found.get(target, late) for target in targets}

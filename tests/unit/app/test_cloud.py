@@ -1,0 +1,79 @@
+"""AWS by the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fleetwatch.app.cloud import ai_services_of, aws_of
+from fleetwatch.app.exporter import Exporter
+from fleetwatch.app.here import here_of
+from fleetwatch.aws import Account, Target
+from fleetwatch.settings import Settings, SettingsError
+from fleetwatch.settings.model import AiServices, Aws, AwsAccount, Host
+
+
+def settings(tmp_path: Path, **aws: object) -> Settings:
+    return Settings(data_dir=tmp_path, host=Host(enabled=False), aws=Aws(enabled=True, regions=["eu-west-1"], **aws))  # type: ignore[arg-type]  # passed on
+
+
+def test_aws_is_not_asked_unless_it_is_switched_on(tmp_path: Path) -> None:
+    assert aws_of(Settings(data_dir=tmp_path)) is None
+    assert "bedrock" not in _sources(Settings(data_dir=tmp_path, host=Host(enabled=False)))
+
+
+def test_switched_on_every_ai_service_is_a_source(tmp_path: Path) -> None:
+    names = _sources(settings(tmp_path))
+    assert {
+        "bedrock",
+        "bedrock_agents",
+        "bedrock_guardrails",
+        "agentcore",
+        "q_business",
+        "textract",
+        "comprehend",
+    } <= names
+
+
+def _sources(found: Settings) -> set[str]:
+    return {source.name for source in Exporter(found)._runner._sources}
+
+
+def test_accounts_and_regions_are_the_settings(tmp_path: Path) -> None:
+    role = "arn:aws:iam::444455556666:role/fleetwatch"
+    aws = aws_of(settings(tmp_path, accounts=[AwsAccount(name="prod"), AwsAccount(role_arn=role, external_id="7")]))
+    assert aws is not None
+    assert aws.targets() == [
+        Target(Account("prod"), "eu-west-1"),
+        Target(Account("", role, "7"), "eu-west-1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "why"),
+    [
+        (
+            [AwsAccount(role_arn="fleetwatch")],
+            r'aws\.accounts\[0\]\.role_arn: expected arn:aws:iam.*, got "fleetwatch"',
+        ),
+        (
+            [AwsAccount(name="a"), AwsAccount(name="a")],
+            r"aws\.accounts\[1\]\.name: expected another than that of \[0\]",
+        ),
+        ([AwsAccount(), AwsAccount()], r"aws\.accounts\[1\]\.name"),
+    ],
+)
+def test_accounts_that_cannot_be_meant_are_named(tmp_path: Path, accounts: list[AwsAccount], why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        aws_of(settings(tmp_path, accounts=accounts))
+
+
+def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    wrong = Settings(data_dir=tmp_path, ai_services=AiServices(invocations={"bedrok": "all"}))
+    with pytest.raises(SettingsError, match=r"ai_services\.invocations\.bedrok: expected one of bedrock, "):
+        ai_services_of(wrong)
+
+
+def test_sources_keep_what_they_know_in_the_data_folder(tmp_path: Path) -> None:
+    assert here_of(settings(tmp_path)).state == tmp_path / "collect"
