@@ -31,6 +31,7 @@ from support_fleet_aws import ai_services_in_use
 from support_fleet_bills import EARLIER, billing_providers
 from support_fleet_hosts import SETTINGS as ROSTER
 from support_fleet_hosts import reporting_hosts
+from support_fleet_serving import model_servers
 from support_grafana import concrete
 from support_house import House, Replay
 from support_otlp import span, traces_of
@@ -66,7 +67,8 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
     with (
         billing_providers(folder / "exporter") as bills,
         ai_services_in_use(folder / "exporter") as aws,
-        House(folder / "exporter", {**SETTINGS, **bills, **aws}) as house,
+        model_servers() as servers,
+        House(folder / "exporter", _together(SETTINGS, bills, aws, servers)) as house,
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
         _scraping(program, folder / "prometheus", house, alertmanager) as prometheus,
@@ -88,6 +90,14 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         wait_for(lambda: prometheus.query(arrived), 30, "all calls in Prometheus", 0.2)
         wait_for(lambda: sink.pagerduty, 20, "the page")
         yield Fleet(house, prometheus, truth, agents)
+
+
+def _together(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Settings of which several parts may have a say in one section."""
+    whole: dict[str, Any] = {}
+    for name, section in (item for part in parts for item in part.items()):
+        whole[name] = {**whole.get(name, {}), **section} if isinstance(section, dict) else section
+    return whole
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,10 +59,10 @@ class House(Program):
         """End it as a service manager does; returns the exit status."""
         return self._end(signal.SIGTERM)
 
-    def spending(self, *by: str) -> list[Spending]:
+    def spending(self, *by: str, since: datetime | None = None) -> list[Spending]:
         """Sums of the ledger, read beside the running exporter."""
         with Reader(self.ledger) as ledger:
-            return ledger.spending(by)
+            return ledger.spending(by, None if since is None else int(since.timestamp()))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A verb of `fleetwatch` with this exporter's settings."""

@@ -303,7 +303,12 @@ dashboard = board(
     "LLM models",
     question="Which model gives what we need for the least money, and is any of them slow or failing?",
     variables=[Variable(llm.PROVIDER, llm.REQUESTS), Variable(llm.MODEL, llm.REQUESTS)],
-    leads_to=[("llm", "LLM cost"), ("agents", "Agents"), ("exporter", "Is the watcher well?")],
+    leads_to=[
+        ("llm", "LLM cost"),
+        ("agents", "Agents"),
+        ("serving", "Model servers"),
+        ("exporter", "Is the watcher well?"),
+    ],
     alerts="llm",
     rows=[
         answer(*answers),

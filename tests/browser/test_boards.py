@@ -39,6 +39,10 @@ LEADS_TO = {
         ("/d/fw-host?from=", f"&var-host_name={ALL_THERE}"),
         ("http://127.0.0.1:9464/runbooks/", "/HostMissing"),
     ],
+    "serving": [
+        ("/d/fw-serving?from=", "&var-model=meta-llama/Llama-3.3-70B-Instruct"),
+        ("http://127.0.0.1:9464/runbooks/", "/ServingDown"),
+    ],
     "topology": [("http://127.0.0.1:9464/runbooks/", "/ToolFailing")],
     "host": [("http://127.0.0.1:9464/runbooks/", "/HostCpuSaturated")],
     "bills": [("http://127.0.0.1:9464/runbooks/", "/BillDrift")],

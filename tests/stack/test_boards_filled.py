@@ -32,6 +32,7 @@ MOVED = {
     "host": ["CPU waits", "RAM stalls", "Killed", "Stopped at the limit"],
     "hosts": ["Missing", "Going away", "Alerts firing"],
     "models": ["Failed calls", "Input from cache", "Failed calls by model"],
+    "serving": ["Silent", "Waiting", "Lost requests", "Booked at no cost", "Begun again", "Worst deployment"],
 }
 
 

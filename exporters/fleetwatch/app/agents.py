@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fleetwatch.catalogue import agents
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.ledger.agent_roster import AgentChanges
+from fleetwatch.ledger.roster import Request
 from fleetwatch.meter import Meter
 from fleetwatch.reckon import presence
 from fleetwatch.reckon.presence import Key, Rules
@@ -112,8 +113,13 @@ class Agents:
             if record.agent in self._worked or len(self._worked) < self._most_agents:
                 self._worked[record.agent] = at
 
-    def forget(self, agent: str) -> None:
-        """Take an agent out of the roster."""
+    def obey(self, requests: Iterable[Request]) -> None:
+        """Do what was asked for at the terminal."""
+        for _, name, wish in requests:
+            if wish == "forget_agent":
+                self._forget(name)
+
+    def _forget(self, agent: str) -> None:
         for key in list(self._names.get(agent, ())):
             self._drop(key)
         self._worked.pop(agent, None)
@@ -127,12 +133,19 @@ class Agents:
             seen = presence.watch(process, now, self._started, self._rules)
             if seen is not process:
                 self._keep(seen)
-            if presence.is_past(seen, now, self._rules):
+            if presence.is_past(seen, now, self._rules) and not self._is_last_expected(seen):
                 self._drop(key)
         for old, new in presence.replaced(self._processes.values(), set(self._stand_ins)).items():
             self._stand_ins[new] = old
             self._drop(old)
+        for agent, at in list(self._worked.items()):
+            if now - at >= self._rules.forget_after:
+                del self._worked[agent]
         self._show()
+
+    def _is_last_expected(self, process: AgentProcess) -> bool:
+        """Whether an agent that the settings expect would seem never to have been there without this one."""
+        return process.agent in self._rules.expected and len(self._names[process.agent]) == 1
 
     def _show(self) -> None:
         """The series of agents that changed; of those with silent processes, whose hosts may have gone meanwhile."""
@@ -158,11 +171,11 @@ class Agents:
             by_host[process.host].append(process)
         for host, there in by_host.items():
             yield from self._host(agent, host, there)
-        present = [process for process in processes if process.goodbye_at is None and process.silent_at is None]
+        present = [process for process in processes if presence.is_there(process)]
         states = Counter(process.state for process in present)
         if any(process.state for process in processes):
             for state in agents.STATE_VALUE.one_of:
-                yield agents.STATE(states[state], agent=agent, state=state)
+                yield Sample(agents.STATE, (agent, state), states[state])
         loads = [load for process in present if (load := self._loads.get(process[:3])) is not None]
         open_tasks = [load.open_tasks for load in loads if load.open_tasks is not None]
         if open_tasks:
@@ -189,17 +202,18 @@ class Agents:
         who = {"agent": agent, "host_name": host}
         yield agents.LAST_HEARTBEAT(min(process.last_report for process in left) / SECOND, **who)
         yield agents.HEARTBEAT_INTERVAL(max(process.interval for process in left) / SECOND, **who)
-        progress = [process.progress for process in left if process.progress is not None]
-        if progress:
-            yield agents.LAST_PROGRESS(min(progress) / SECOND, **who)
+        at_work = sum(presence.is_there(process) and process.state in presence.AT_WORK for process in left)
+        yield agents.AT_WORK(at_work, **who)
+        progress = presence.progress(left)
+        if progress is not None:
+            yield agents.LAST_PROGRESS(progress / SECOND, **who)
 
     def _has_room(self, agent: str) -> bool:
         if agent in self._names or len(self._names) < self._most_agents:
             if len(self._processes) < self._most:
                 return True
-            left = [process for process in self._processes.values() if process.goodbye_at is not None]
-            if left:
-                self._drop(min(left, key=lambda process: process.goodbye_at or 0)[:3])
+            if (leaver := presence.makes_room(self._processes.values(), agent)) is not None:
+                self._drop(leaver[:3])
                 return True
         if not self._full:
             self._full = True
@@ -254,5 +268,6 @@ class Agents:
 
 
 def _presences(agent: str, host: str, words: Counter[str]) -> Iterator[Sample]:
+    # Most series of an agent are these and its states. Made by name, they would take half of the time of a scrape.
     for word in agents.PRESENCE_VALUE.one_of:
-        yield agents.PRESENCE(words[word], agent=agent, host_name=host, presence=word)
+        yield Sample(agents.PRESENCE, (agent, host, word), words[word])

@@ -6,24 +6,34 @@ import time
 from collections.abc import Sequence
 from typing import cast
 
-from fleetwatch.app import llm_series
+from fleetwatch.app import agent_series, llm_series
+from fleetwatch.app.agents import Agents
 from fleetwatch.app.here import host_name
 from fleetwatch.app.hosts import Hosts
+from fleetwatch.app.loops import Loops
+from fleetwatch.app.models import IN_USE, Models
 from fleetwatch.app.own_series import OwnSeries
-from fleetwatch.app.writer import Record as LedgerRecord
 from fleetwatch.app.writer import Writer
-from fleetwatch.catalogue import exporter, llm
+from fleetwatch.catalogue import agents, exporter, llm
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.collect.runner import source_names
 from fleetwatch.dialects import Record
 from fleetwatch.ledger import Ledger, LedgerError
+from fleetwatch.ledger.agents import AgentRules
 from fleetwatch.ledger.budgets import Budget, BudgetBook
+from fleetwatch.ledger.firewall import Rules
+from fleetwatch.ledger.store import Committed
+from fleetwatch.ledger.store import Record as LedgerRecord
 from fleetwatch.ledger.usage import Usage
 from fleetwatch.meter import Meter
 from fleetwatch.reckon.price import PriceBook
+from fleetwatch.records.agents import AgentBeat
 from fleetwatch.records.hosts import HostReport
 from fleetwatch.settings import Settings
+
+_REPORTS = frozenset({HostReport, AgentBeat})
+"""Records that are not the ledger's."""
 
 
 class Books:
@@ -37,31 +47,35 @@ class Books:
             limits=_limits(settings),
             most=settings.labels.max_series,
             hold=2 * settings.web.scrape_interval,
-            durable=[metric for metric in metrics_of(llm) if metric.durable],
+            durable=[metric for module in (llm, agents) for metric in metrics_of(module) if metric.durable],
             overflow=exporter.LABEL_OVERFLOW,
             implied={HOST.name: own},
         )
         self.own = OwnSeries(self.meter)
-        self.writer = Writer(
-            self._open_ledger, opened=self._opened, committed=self.own.committed, failed=self.own.failed
-        )
+        self.writer = Writer(self._open_ledger, opened=self._opened, committed=self._committed, failed=self.own.failed)
         # The domain of sources that run whether or not this machine's facts are collected.
         self.hosts = Hosts(settings, self.meter, own, source_names("exporter"))
+        self.agents = Agents(settings, self.meter, self.hosts.state_of)
+        self.loops = Loops(self.meter, settings.agents.loop_limit)
+        self.models = Models(self.meter, prices)
         self._budgets: BudgetBook | None = None
         self._duplicates: dict[str, int] = {}
         info = llm.PRICES_INFO(1, source=prices.source, version=prices.version)
         self.meter.replace("prices", [info, llm.PRICES_CHECKED(prices.checked)])
 
     async def sink(self, records: Sequence[Record]) -> None:
-        """Return when all is safe: calls on disk, hosts in memory, since their next report says it all again.
+        """Return when all is safe: what happened on disk; who is there in memory, since the next report says it again.
 
         Raises what the writer raises.
         """
-        reports = [record for record in records if type(record) is HostReport]
-        for report in reports:
-            self.hosts.take(report)
-        calls = [record for record in records if not isinstance(record, HostReport)] if reports else records
-        await self.writer.sink(cast(Sequence[LedgerRecord], calls))
+        durable = [record for record in records if type(record) not in _REPORTS]
+        if len(durable) < len(records):
+            for record in records:
+                if type(record) is HostReport:
+                    self.hosts.take(record)
+                elif type(record) is AgentBeat:
+                    self.agents.take(record)
+        await self.writer.sink(cast(Sequence[LedgerRecord], durable))
 
     def tick(self) -> None:
         """Move what was committed into the meter; let series whose time at zero is over show."""
@@ -75,8 +89,11 @@ class Books:
         ledger = self.writer.ledger
         if ledger is None:
             return
+        agent_series.count(self.meter, ledger.counts(), ledger.overflows())
         for labels, total in ledger.take():
             llm_series.count(self.meter, labels, total)
+            if labels.outcome == "ok":
+                self.models.use(labels.provider, labels.model)
             if self._budgets is not None:
                 for name, nano in self._budgets.add(labels, total):
                     self.meter.add(llm.BUDGET_CHARGED, (name,), nano)
@@ -92,16 +109,20 @@ class Books:
         self.take()
         due = self.meter.due()
         try:
-            self.hosts.obey(ledger.host_requests())
+            requests = ledger.host_requests()
+            self.hosts.obey(requests)
+            self.agents.obey(requests)
             self.hosts.watch()
-            changes = self.hosts.changes()
-            ledger.checkpoint(((series.metric.prometheus, series.labels) for series in due), changes)
+            self.agents.watch()
+            changes, agent_changes = self.hosts.changes(), self.agents.changes()
+            ledger.checkpoint(((series.metric.prometheus, series.labels) for series in due), changes, agent_changes)
         except LedgerError as error:
             self.writer.failing(error)
         else:
             self.writer.working()
             self.meter.release(due)
             self.hosts.written(changes)
+            self.agents.written(agent_changes)
 
     def prune(self) -> bool:
         """Forget some calls that are past their time; returns whether there may be more."""
@@ -121,6 +142,9 @@ class Books:
         """Bring everything up to the moment; before each scrape and export."""
         self.take()
         self.hosts.watch()
+        self.agents.watch()
+        self.loops.show()
+        self.models.show()
         self.own.refresh(self.writer)
 
     def close(self) -> None:
@@ -131,8 +155,23 @@ class Books:
 
     def _open_ledger(self) -> Ledger:
         settings = self._settings
-        usage = Usage(settings.receive.usage_metrics, settings.receive.usage_metrics_grace)
-        return Ledger(settings.ledger_path, self._prices, keep_days=settings.ledger.keep_days, usage=usage)
+        receive = settings.receive
+        return Ledger(
+            settings.ledger_path,
+            self._prices,
+            keep_days=settings.ledger.keep_days,
+            usage=Usage(receive.usage_metrics, receive.usage_metrics_grace),
+            rules=Rules(receive.count_at, frozenset(receive.proxies), receive.proxy_grace),
+            agents=AgentRules(settings.agents.trace_grace, settings.agents.trace_quiet, settings.labels.limits),
+        )
+
+    def _committed(self, committed: Committed, seconds: float) -> None:
+        """What is on disk now, for all that look at single records."""
+        self.own.committed(committed, seconds)
+        self.loops.take(committed.fresh_calls, committed.fresh_tools, committed.fresh_runs)
+        for records in (committed.fresh_calls, committed.fresh_tools, committed.fresh_runs):
+            self.agents.work(records)
+        self.models.take(committed.fresh_calls)
 
     def _opened(self, ledger: Ledger) -> None:
         """Rebuild meter and budgets as of the ledger's checkpoint, then take what came after it."""
@@ -147,9 +186,12 @@ class Books:
             llm_series.count(self.meter, labels, total)
         for name, nano in self._budgets.charged().items():
             self.meter.add(llm.BUDGET_CHARGED, (name,), nano)
+        for provider, model, at in ledger.models(int(time.time()) - IN_USE):
+            self.models.use(provider, model, at)
         self.take()
         self.show_budgets()
         self.hosts.load(ledger.hosts())
+        self.agents.load(ledger.processes())
 
 
 def _limits(settings: Settings) -> dict[str, int]:

@@ -12,8 +12,9 @@ from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
 from fleetwatch.app import outside
+from fleetwatch.app.bills import BillCheck
 from fleetwatch.app.books import Books
-from fleetwatch.app.here import here_of, sources
+from fleetwatch.app.here import bill_sources, here_of, scrape_sources, sources
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.signals import told_to_end
 from fleetwatch.app.web import web_app
@@ -56,8 +57,13 @@ class Exporter:
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
         self._http: HttpServer | None = None
         self._grpc: GrpcServer | None = None
-        domains = ("exporter", "hosts") if settings.host.enabled else ("exporter",)
-        self._runner = Runner(sources(settings, here_of(settings), *domains), self._books.meter)
+        domains = ["exporter"]
+        domains += ["hosts"] if settings.host.enabled else []
+        domains += ["ai_services"] if settings.aws.enabled else []
+        here = here_of(settings)
+        bills = [*bill_sources(settings, here), BillCheck(settings).source()] if here.bills else []
+        asked = [*sources(settings, here, *domains), *scrape_sources(settings, here), *bills]
+        self._runner = Runner(asked, self._books.meter)
         self._pusher: Pusher | None = None
         self._sink = _sink(settings)
         self._tasks: list[asyncio.Task[None]] = []

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
+from fleetwatch.app.cloud import ai_services_of, aws_of, prices_of
 from fleetwatch.catalogue.hosts import GROUP
-from fleetwatch.collect.here import Here, ProcessGroup
+from fleetwatch.collect.here import BillAccess, Here, ProcessGroup, ScrapeTargets
 from fleetwatch.collect.runner import Pace, Source, load, source_names
+from fleetwatch.collect.serving._address import address_of
 from fleetwatch.settings import Settings, SettingsError
+
+BILL_SOURCES = {"openai": "openai", "anthropic": "anthropic", "aws": "aws_cost"}
+"""Provider of a bill -> its source."""
+
+SCRAPE_SOURCES = {"vllm": "vllm", "litellm": "litellm_proxy"}
+"""Kind of server -> its source."""
+
+BEDROCK = ("Amazon Bedrock", "*(Amazon Bedrock Edition)")
+"""AWS' services that are LLM calls. Models of other makers are sold as services of their own, over the marketplace."""
 
 
 def host_name(settings: Settings) -> str:
@@ -44,7 +57,63 @@ def here_of(settings: Settings) -> Here:
         ignored_interfaces=_pattern(host.ignored_interfaces) or usual.ignored_interfaces,
         ignored_disks=_pattern(host.ignored_disks) or usual.ignored_disks,
         imds=host.imds,
+        aws=aws_of(settings),
+        ai_services=ai_services_of(settings),
+        prices=partial(prices_of, settings),
+        state=settings.data_dir / "collect",
+        bills=_bills(settings),
+        bills_folder=bills_folder(settings),
+        bills_days=settings.bills.days,
+        scrape=_scrape(settings),
     )
+
+
+def bills_folder(settings: Settings) -> Path:
+    """Where bills are kept."""
+    return settings.data_dir / "bills"
+
+
+def _bills(settings: Settings) -> dict[str, BillAccess]:
+    """The bills that are to be read, by provider."""
+    bills = settings.bills
+    found = {
+        name: BillAccess(keyed.url, keyed.lag, keyed.refresh, keyed.key_file)
+        for name, keyed in (("openai", bills.openai), ("anthropic", bills.anthropic))
+        if keyed.key_file is not None
+    }
+    if bills.aws.enabled:
+        aws = bills.aws
+        services = tuple(aws.services) or BEDROCK
+        found["aws"] = BillAccess("", aws.lag, aws.refresh, None, services, aws.role_arn, aws.external_id)
+    return found
+
+
+def bill_sources(settings: Settings, here: Here) -> list[Source]:
+    """The sources of the bills that are to be read."""
+    return sources(settings, here, "bills", only=[BILL_SOURCES[name] for name in here.bills])
+
+
+def _scrape(settings: Settings) -> dict[str, ScrapeTargets]:
+    """The servers that are to be asked, by kind. Raises SettingsError for an address that is none."""
+    scrape = settings.scrape
+    found = {"vllm": (scrape.vllm, scrape.vllm_token_file), "litellm": (scrape.litellm, scrape.litellm_token_file)}
+    for kind, (urls, _) in found.items():
+        places: dict[str, int] = {}
+        for place, url in enumerate(urls):
+            try:
+                server = address_of(url, "/").server
+            except ValueError as error:
+                raise SettingsError(f"scrape.{kind}[{place}]: {error}") from None
+            first = places.setdefault(server, place)
+            if first != place:
+                expected = f"expected another host or port than that of [{first}]"
+                raise SettingsError(f'scrape.{kind}[{place}]: {expected}, got "{url}"')
+    return {kind: ScrapeTargets(tuple(urls), token_file) for kind, (urls, token_file) in found.items() if urls}
+
+
+def scrape_sources(settings: Settings, here: Here) -> list[Source]:
+    """The sources of the servers that are to be asked."""
+    return sources(settings, here, "serving", only=[SCRAPE_SOURCES[kind] for kind in here.scrape])
 
 
 def _process_groups(settings: Settings) -> tuple[ProcessGroup, ...]:
@@ -62,12 +131,15 @@ def _process_groups(settings: Settings) -> tuple[ProcessGroup, ...]:
     return tuple(ProcessGroup(rule.name, _pattern(rule.program), _pattern(rule.command)) for rule in rules)
 
 
-def sources(settings: Settings, here: Here, *domains: str) -> list[Source]:
-    """The enabled sources of these domains. Raises SettingsError for settings of a source that does not exist."""
+def sources(settings: Settings, here: Here, *domains: str, only: Collection[str] | None = None) -> list[Source]:
+    """The enabled sources of these domains, or only some of them.
+
+    Raises SettingsError for settings of a source that does not exist.
+    """
     unknown = sorted(set(settings.collect) - set(source_names()))
     if unknown:
         raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(source_names())}")
-    paces = {name: settings.collect.get(name) for name in source_names(*domains)}
+    paces = {name: settings.collect.get(name) for name in source_names(*domains) if only is None or name in only}
     return [
         load(name, here, Pace(pace.enabled, pace.interval, pace.timeout, pace.jitter) if pace else Pace())
         for name, pace in paces.items()

@@ -16,6 +16,7 @@ from fleetwatch.catalogue.metric import Sample
 from fleetwatch.ledger.roster import Changes, Request
 from fleetwatch.meter import Meter
 from fleetwatch.reckon import roster
+from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.hosts import Form, Host, HostReport
 from fleetwatch.settings import Settings
 
@@ -55,9 +56,9 @@ def rules_of(settings: Settings) -> roster.Rules:
     return roster.Rules(
         frozenset(section.expected),
         section.learn,
-        int(section.confirm_after * roster.SECOND),
+        int(section.confirm_after * SECOND),
         section.missing_after,
-        int(section.forget_after * roster.SECOND),
+        int(section.forget_after * SECOND),
     )
 
 
@@ -247,17 +248,22 @@ class Hosts:
         for host in self._hosts.values():
             yield from _states(host.name, roster.state(host))
             yield hosts.EXPECTED(float(roster.is_expected(host, self._rules)), host_name=host.name)
-            yield hosts.LAST_REPORT(host.last_report / roster.SECOND, host_name=host.name)
+            yield hosts.LAST_REPORT(host.last_report / SECOND, host_name=host.name)
         absent = self._rules.expected - self._hosts.keys()
         if self._whole and self._own not in self._hosts:
             # This machine is looked at by the exporter itself: it is there as long as anybody can be asked.
             absent -= {self._own}
             yield from _states(self._own, "reporting")
             yield hosts.EXPECTED(1, host_name=self._own)
-            yield hosts.LAST_REPORT(self._clock() / roster.SECOND, host_name=self._own)
+            yield hosts.LAST_REPORT(self._clock() / SECOND, host_name=self._own)
         for name in sorted(absent):
             yield from _states(name, "never_seen")
             yield hosts.EXPECTED(1, host_name=name)
+
+    def state_of(self, name: str) -> str | None:
+        """State of a host as of the last look; None for one that never reported here."""
+        host = self._hosts.get(name)
+        return None if host is None else roster.state(host)
 
     # --- the ledger
 
@@ -272,12 +278,12 @@ class Hosts:
         self.watch()
 
     def obey(self, requests: Iterable[Request]) -> None:
-        """Do what was asked for at the terminal."""
+        """Do what was asked for at the terminal of hosts, and strike off every request: agents obey, too, before."""
         for number, name, wish in requests:
             host = self._hosts.get(name)
             if wish == "forget":
                 self._forget(name)
-            elif host is not None and host.confirmed_at is None:
+            elif wish == "confirm" and host is not None and host.confirmed_at is None:
                 self._keep(host._replace(confirmed_at=self._clock()))
             self._done = max(self._done, number)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from fleetwatch import catalogue
 from fleetwatch.catalogue import hosts
 from fleetwatch.catalogue.metric import Metric
-from fleetwatch.reckon.roster import SECOND, Word
+from fleetwatch.reckon.pulse import SECOND
+from fleetwatch.reckon.roster import Word
 from fleetwatch.records.hosts import Form, HostReport
 
 _MOST = 20_000

@@ -40,9 +40,12 @@ class OwnSeries:
     def skew(self, ns: int) -> None:
         self._skews.append((time.monotonic(), ns / 1e9))
 
+    def unknown_version(self, dialect: str, n: int) -> None:
+        self._meter.add(exporter.UNKNOWN_VERSIONS, (dialect,), n)
+
     def committed(self, committed: Committed, duration: float) -> None:
-        self._meter.add(exporter.LEDGER_RECORDS, ("llm_call",), committed.calls)
-        self._meter.add(exporter.LEDGER_RECORDS, ("llm_usage",), committed.points)
+        for kind, records in committed.kinds().items():
+            self._meter.add(exporter.LEDGER_RECORDS, (kind,), records)
         self._meter.observe(exporter.LEDGER_COMMIT, (), round(duration * 1e9))
 
     def failed(self, reason: str) -> None:

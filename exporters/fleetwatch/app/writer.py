@@ -13,13 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from fleetwatch.ledger import Ledger, LedgerError
-from fleetwatch.ledger.store import Committed
+from fleetwatch.ledger.store import Committed, Record
 from fleetwatch.receive import BadRequest, Throttled, Unavailable
-from fleetwatch.records.llm import LlmCall, UsagePoint
 
 log = logging.getLogger(__name__)
 
-Record = LlmCall | UsagePoint
 _Group = tuple[Sequence[Record], asyncio.Future[None]]
 
 GATHER = 0.002
@@ -94,7 +92,7 @@ class Writer:
         await done
 
     def tick(self) -> None:
-        """Reopen a ledger that failed to open, and count usage points whose time has come."""
+        """Reopen a ledger that failed to open, and count what has waited long enough."""
         if self.ledger is None:
             if time.monotonic() - self._opened_last >= REOPEN_AFTER:
                 self.open()
@@ -104,7 +102,7 @@ class Writer:
         except LedgerError as error:
             self._fail(error)
         else:
-            if any(committed[:2]) or committed.duplicates:
+            if committed != Committed():
                 self._committed(committed, 0.0)
 
     def finish(self) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
+from fleetwatch.cli._roster import ask, counted, staleness, utc
+from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.settings import load
 
 if TYPE_CHECKING:  # loaded only when a verb runs
@@ -17,9 +19,6 @@ if TYPE_CHECKING:  # loaded only when a verb runs
     from fleetwatch.records.hosts import Host
 
 COLUMNS = ("host", "state", "expected", "last_report", "age_s", "instance_type", "region", "lifecycle", "first_seen")
-
-PATIENCE = 12.0
-"""Seconds to wait for the exporter to do what it is asked: two of its checkpoints."""
 
 
 @click.group("hosts")
@@ -47,15 +46,13 @@ def list_hosts(config: Path | None, style: str) -> None:
     unlisted = {host_name(settings)} - names if settings.host.enabled else set()
     missing = sorted(rules.expected - names - unlisted)
     rows += [(name, "never_seen", "yes", "", "", "", "", "", "") for name in missing]
-    counts = [roster.state(host) for host in known] + ["never_seen"] * len(missing)
-    words = ", ".join(f"{counts.count(word)} {word}" for word in dict.fromkeys(sorted(counts)))
+    states = [roster.state(host) for host in known] + ["never_seen"] * len(missing)
     none = "No host has reported with a sidecar, and roster.expected names none that should."
-    told = f"{len(rows)} hosts: {words}." if rows else none
+    told = counted(states, "hosts") if rows else none
     if unlisted:
         told += " The exporter's own machine is not listed: it needs no sidecar, and reports while the exporter runs."
-    age = (now - at) / roster.SECOND
-    if known and age > PATIENCE:
-        told += f" The exporter wrote this {_ago(age)} ago; is it running?"
+    if known:
+        told += staleness(at)
     show(style, COLUMNS, sorted(rows, key=lambda row: str(row[0])), note=told)
 
 
@@ -76,11 +73,7 @@ def forget(name: str, config: Path | None) -> None:
 
 
 def _ask(config: Path | None, name: str, wish: Wish, done: str, later: str) -> None:
-    from fleetwatch.ledger.errors import LedgerError  # noqa: PLC0415 - the other verbs do not need it
-    from fleetwatch.ledger.roster import ask, is_waiting  # noqa: PLC0415 - see above
-
     settings = load(config)
-    path = settings.ledger_path
     with open_ledger(config) as ledger:
         known = [host.name for host in ledger.hosts()]
     shown = printable(name)
@@ -88,17 +81,7 @@ def _ask(config: Path | None, name: str, wish: Wish, done: str, later: str) -> N
         raise click.ClickException(f"{shown}: no such host; `fleetwatch hosts list` shows the {len(known)} known ones")
     if wish == "forget" and name in settings.roster.expected:
         raise click.ClickException(f"{shown}: roster.expected names it, so it stays; take it out there first")
-    try:
-        number = ask(path, name, wish)
-        until = time.monotonic() + PATIENCE
-        while is_waiting(path, number):
-            if time.monotonic() > until:
-                click.echo(f"{shown} {later} when the exporter runs again: it has not taken the request yet")
-                return
-            time.sleep(0.2)
-    except LedgerError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{shown} {done}")
+    ask(settings.ledger_path, name, wish, done, later)
 
 
 def _row(host: Host, rules: Rules, now: int) -> tuple[object, ...]:
@@ -108,21 +91,10 @@ def _row(host: Host, rules: Rules, now: int) -> tuple[object, ...]:
         host.name,
         roster.state(host),
         "yes" if roster.is_expected(host, rules) else "no",
-        _utc(host.last_report),
-        round((now - host.last_report) / roster.SECOND),
+        utc(host.last_report),
+        round((now - host.last_report) / SECOND),
         host.instance_type,
         host.region,
         host.lifecycle,
-        _utc(host.first_seen),
+        utc(host.first_seen),
     )
-
-
-def _utc(ns: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns / 1e9))
-
-
-def _ago(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,6 +1,7 @@
 """Vocabularies: decoded OTLP requests in, records out.
 
-One file per vocabulary. A module of this package that names a `DIALECT` is registered by being in the folder.
+One file per vocabulary. A module of this package that names a `DIALECT` is registered by being in the folder. What they
+are made of lies in `parts/`, beside them only what is OpenTelemetry's own vocabulary in several files.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.dialect import Batch, Dialect, Record, Translation
-from fleetwatch.dialects.resource import resource_of
-from fleetwatch.dialects.wire import decode
+from fleetwatch.dialects.parts.dialect import Batch, Dialect, Record, Translation
+from fleetwatch.dialects.parts.resource import resource_of
+from fleetwatch.dialects.parts.wire import decode
 
 __all__ = ["Record", "Translation", "decode", "dialects", "translate_logs", "translate_metrics", "translate_traces"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint, ScopeMetrics
 
 from fleetwatch.catalogue import agents
-from fleetwatch.dialects.dialect import EARLIEST, Batch, Dialect
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import UNKNOWN, clean
+from fleetwatch.dialects.parts.dialect import EARLIEST, Batch, Dialect
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import UNKNOWN, clean
 from fleetwatch.records.agents import STATES, AgentBeat
 
 GOODBYE: Final = "agent.goodbye.timestamp"

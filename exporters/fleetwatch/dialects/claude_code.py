@@ -19,7 +19,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.coding_agent import (
+from fleetwatch.dialects.otel_genai_names import STATUS_ERROR, outcome_of
+from fleetwatch.dialects.parts.coding_agent import (
     Handlers,
     Sender,
     count_untried,
@@ -30,14 +31,13 @@ from fleetwatch.dialects.coding_agent import (
     sub_agent,
     team_in,
 )
-from fleetwatch.dialects.dialect import Batch, Dialect
-from fleetwatch.dialects.digest import call_id_digest, digest_of, with_tool
-from fleetwatch.dialects.identity import response_key
-from fleetwatch.dialects.log_events import Event
-from fleetwatch.dialects.otel_genai_names import STATUS_ERROR, outcome_of
-from fleetwatch.dialects.own_tokens import NO_TOKENS, Kind, TokenMetric, blank_call, token_points
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import UNKNOWN, BadCountError, nano_usd
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
+from fleetwatch.dialects.parts.identity import response_key
+from fleetwatch.dialects.parts.log_events import Event
+from fleetwatch.dialects.parts.own_tokens import NO_TOKENS, Kind, TokenMetric, blank_call, token_points
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError, nano_usd
 from fleetwatch.records.agents import AgentRun, ToolCall
 from fleetwatch.records.llm import LlmCall, Tokens
 

@@ -20,7 +20,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.coding_agent import (
+from fleetwatch.dialects.otel_genai_names import STATUS_ERROR, outcome_of
+from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
+from fleetwatch.dialects.parts.coding_agent import (
     Handlers,
     Sender,
     count_untried,
@@ -31,15 +33,13 @@ from fleetwatch.dialects.coding_agent import (
     team_in,
     timely,
 )
-from fleetwatch.dialects.dialect import Batch, Dialect
-from fleetwatch.dialects.digest import call_id_digest, digest_of, with_tool
-from fleetwatch.dialects.identity import span_ids
-from fleetwatch.dialects.log_events import TIMESTAMP, Event, plain
-from fleetwatch.dialects.otel_genai_names import STATUS_ERROR, outcome_of
-from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
-from fleetwatch.dialects.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import UNKNOWN
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
+from fleetwatch.dialects.parts.identity import span_ids
+from fleetwatch.dialects.parts.log_events import TIMESTAMP, Event, plain
+from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import UNKNOWN
 from fleetwatch.records.agents import AgentRun, ToolCall
 from fleetwatch.records.llm import LlmCall
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, NumberDataPoint, ScopeMetrics
 
-from fleetwatch.dialects.dialect import EARLIEST, Batch, Dialect
-from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.text import clean
+from fleetwatch.dialects.parts.dialect import EARLIEST, Batch, Dialect
+from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.text import clean
 from fleetwatch.records.hosts import Form, HostReport
 
 SERVICE: Final = "fleetwatch-sidecar"

@@ -13,10 +13,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects import otel_genai
-from fleetwatch.dialects import vocabulary as words
-from fleetwatch.dialects.dialect import Batch, Dialect
-from fleetwatch.dialects.provider_usage import from_python, put_parts
-from fleetwatch.dialects.resource import Resource
+from fleetwatch.dialects.parts import vocabulary as words
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.provider_usage import from_python, put_parts
+from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.records.llm import LlmCall
 
 OLDEST, NEWEST = (1, 0), (1, 0)

@@ -16,12 +16,12 @@ import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects import vocabulary as words
-from fleetwatch.dialects.dialect import Batch, Dialect
 from fleetwatch.dialects.otel_genai import read_span
-from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.text import BadCountError
-from fleetwatch.dialects.tool_texts import put_result, read_json
+from fleetwatch.dialects.parts import vocabulary as words
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.text import BadCountError
+from fleetwatch.dialects.parts.tool_texts import put_result, read_json
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from typing import Any, Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects import vocabulary as words
-from fleetwatch.dialects.dialect import Batch, Dialect
 from fleetwatch.dialects.otel_agents import UNNAMED_WORKFLOWS
-from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.tool_texts import put_result, read_json, shortest
+from fleetwatch.dialects.parts import vocabulary as words
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.tool_texts import put_result, read_json, shortest
 
 OLDEST, NEWEST = (0, 40), (0, 62)
 """Versions that were tried."""

@@ -24,17 +24,17 @@ from typing import Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
-from fleetwatch.dialects.digest import call_id_digest, digest_of, told_digest, with_tool
-from fleetwatch.dialects.evaluation import EVALUATION, evaluated_by_span
-from fleetwatch.dialects.exit_reason import exit_reason_of, word
-from fleetwatch.dialects.identity import parent_of, span_ids
 from fleetwatch.dialects.otel_events import read_logs
 from fleetwatch.dialects.otel_genai import exception_type
 from fleetwatch.dialects.otel_genai_names import STATUS_ERROR, outcome_of, provider_of
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import UNKNOWN, clean, first_text
-from fleetwatch.dialects.versions import count_unknown
+from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
+from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, told_digest, with_tool
+from fleetwatch.dialects.parts.evaluation import EVALUATION, evaluated_by_span
+from fleetwatch.dialects.parts.exit_reason import exit_reason_of, word
+from fleetwatch.dialects.parts.identity import parent_of, span_ids
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import UNKNOWN, clean, first_text
+from fleetwatch.dialects.parts.versions import count_unknown
 from fleetwatch.records.agents import AgentRun, Step, ToolCall
 
 OPERATION: Final = "gen_ai.operation.name"

@@ -8,13 +8,13 @@ from typing import Final
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.dialect import Batch
-from fleetwatch.dialects.evaluation import EVALUATION, evaluation_of_event
-from fleetwatch.dialects.identity import NO_TRACE
 from fleetwatch.dialects.otel_genai import read_span
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import BadCountError, texts
-from fleetwatch.dialects.versions import cache_outside_input, count_unknown
+from fleetwatch.dialects.parts.dialect import Batch
+from fleetwatch.dialects.parts.evaluation import EVALUATION, evaluation_of_event
+from fleetwatch.dialects.parts.identity import NO_TRACE
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import BadCountError, texts
+from fleetwatch.dialects.parts.versions import cache_outside_input, count_unknown
 from fleetwatch.records.llm import LlmCall, Tokens
 
 DETAILS: Final = "gen_ai.client.inference.operation.details"

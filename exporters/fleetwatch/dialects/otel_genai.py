@@ -12,15 +12,15 @@ from typing import Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
-from fleetwatch.dialects.evaluation import evaluated_by_span
-from fleetwatch.dialects.identity import NO_SPAN, NO_TRACE, response_key
 from fleetwatch.dialects.otel_genai_metrics import read_metrics
 from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, STATUS_ERROR, Labels, Words, is_wrapper, labels_of
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
-from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.text import BadCountError, first_text, nano_usd, number, whole
-from fleetwatch.dialects.versions import cache_outside_input, count_unknown
+from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
+from fleetwatch.dialects.parts.evaluation import evaluated_by_span
+from fleetwatch.dialects.parts.identity import NO_SPAN, NO_TRACE, response_key
+from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.text import BadCountError, first_text, nano_usd, number, whole
+from fleetwatch.dialects.parts.versions import cache_outside_input, count_unknown
 from fleetwatch.records.llm import LlmCall, Tokens
 
 MAX_TOKENS = 10**9

@@ -19,18 +19,19 @@ of the old histogram have no tokens and are not in it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 
-from fleetwatch.dialects.dialect import Batch
-from fleetwatch.dialects.metric_points import Point, points_of, value_of
 from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, Labels, Words, labels_of
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
-from fleetwatch.dialects.resource import Resource, attributes_digest
-from fleetwatch.dialects.text import texts
+from fleetwatch.dialects.parts.dialect import Batch
+from fleetwatch.dialects.parts.metric_points import Point, points_of, value_of
+from fleetwatch.dialects.parts.resource import Resource, attributes_digest
+from fleetwatch.dialects.parts.text import texts
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
 _OLD: Final = "gen_ai.client.token.usage"
@@ -130,12 +131,18 @@ def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> bool:
     return False
 
 
+_Key = tuple[str, str, bool, int, bytes]
+"""(family of metrics, side, cumulative, time, digest of attributes) of what belongs together."""
+
+
 class _ScopeReader:
     """Gathers the points of one scope into groups."""
 
     def __init__(self, resource: Resource, batch: Batch) -> None:
         self.resource, self.batch = resource, batch
-        self.groups: dict[tuple[str, str, bool, int, bytes], list[_Group]] = {}
+        self.groups: dict[_Key, list[_Group]] = {}
+        self._times: Counter[tuple[_Key, tuple[str, str]]] = Counter()
+        """How often a reading of the same kind came for a group's key."""
 
     def read(self, name: str, point: Point, cumulative: bool) -> None:
         """One data point into its group, or its refusal."""
@@ -151,14 +158,14 @@ class _ScopeReader:
         digest = attributes_digest(item for item in point.attributes if item.key not in {_TYPE, _MODALITY})
         family = "counters" if name in _COUNTERS else name
         side, _ = _SIDES[reading.field]
-        same = self.groups.setdefault((family, side, cumulative, at, digest), [])
-        for group in same:
-            if reading[:2] not in group.readings:
-                break
-        else:
-            # A second stream of the same attributes: two processes with one identity.
-            same.append(group := _Group(labels))
-        group.add(reading, start)
+        key = (family, side, cumulative, at, digest)
+        same = self.groups.setdefault(key, [])
+        # A reading that comes again is of a second stream of the same attributes: two processes with one identity.
+        place = self._times[key, reading[:2]]
+        self._times[key, reading[:2]] += 1
+        if place == len(same):
+            same.append(_Group(labels))
+        same[place].add(reading, start)
 
     def records(self, origin: bytes) -> Iterator[UsagePoint]:
         """The groups that hold something. origin: what tells this scope from others."""

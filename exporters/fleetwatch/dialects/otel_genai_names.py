@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from fleetwatch.dialects.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.text import UNKNOWN, clean
+from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
+from fleetwatch.dialects.parts.text import UNKNOWN, clean
 
 CHAT = "chat"
 COUNTED = frozenset({CHAT, "text_completion", "generate_content", "embeddings"})

@@ -8,12 +8,12 @@ from typing import Final
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.dialects import vocabulary as words
-from fleetwatch.dialects.dialect import Batch, Dialect
 from fleetwatch.dialects.otel_genai_names import STATUS_ERROR
-from fleetwatch.dialects.provider_usage import put_parts
-from fleetwatch.dialects.resource import Resource
-from fleetwatch.dialects.tool_texts import read_json
+from fleetwatch.dialects.parts import vocabulary as words
+from fleetwatch.dialects.parts.dialect import Batch, Dialect
+from fleetwatch.dialects.parts.provider_usage import put_parts
+from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.tool_texts import read_json
 
 OLDEST, NEWEST = (0, 4), (2, 0)
 LOGFIRE_OLDEST, LOGFIRE_NEWEST = (5, 0), (5, 0)

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from fleetwatch.ledger import roster, schema
+from fleetwatch.ledger import agent_roster, roster, schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.totals import QUARTER
+from fleetwatch.records.agents import AgentProcess
 from fleetwatch.records.hosts import Host
 
 GROUPS = ("agent", "team", "provider", "model", "operation", "outcome", "confidence", "day", "hour")
@@ -103,12 +104,36 @@ class Reader:
         spending = [_spending(group, parts) for group, parts in groups.items()]
         return sorted(spending, key=lambda item: (-item.cost, -item.requests, item.group))
 
+    def began(self) -> int | None:
+        """Start of the quarter of an hour of the first call, Unix seconds; None before it.
+
+        Calls older than a year have no time any more and are left out.
+        """
+        row = self._db.execute(
+            f"""
+            SELECT min(quarter) FROM (
+                SELECT min(quarter) AS quarter FROM quarters WHERE quarter > 0
+                UNION ALL SELECT min(at) / {QUARTER} FROM llm_calls
+                WHERE id > (SELECT value FROM meta WHERE name = 'checkpoint')
+            )
+            """
+        ).fetchone()
+        return None if row[0] is None else int(row[0]) * 900
+
     def hosts(self) -> list[Host]:
         """The roster as of the writer's last checkpoint. Raises LedgerError for a file without one."""
+        self._check_version()
+        return roster.read_hosts(self._db)
+
+    def processes(self) -> list[AgentProcess]:
+        """The roster of agents' processes, likewise. Raises LedgerError for a file without one."""
+        self._check_version()
+        return agent_roster.read_processes(self._db)
+
+    def _check_version(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version != schema.VERSION:
             raise LedgerError(self.path, "other", schema.told(version))
-        return roster.read_hosts(self._db)
 
     def checkpoint_at(self) -> int:
         """When the writer wrote its last checkpoint, Unix nanoseconds; 0 for never."""

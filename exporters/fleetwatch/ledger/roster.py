@@ -1,7 +1,7 @@
 """The roster of hosts in the ledger's file: written at checkpoints, read at start.
 
-Another process never writes to the roster itself: it leaves a request in a table, which the one writer takes at its
-next checkpoint. So the writer's memory and the file cannot come apart.
+Another process never writes to a roster itself, be it that of hosts or that of agents: it leaves a request in a table,
+which the one writer takes at its next checkpoint. So the writer's memory and the file cannot come apart.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from fleetwatch.ledger import schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.records.hosts import Host
 
-Wish = Literal["confirm", "forget"]
+Wish = Literal["confirm", "forget", "forget_agent"]
+"""confirm, forget: a host."""
 
 _COLUMNS = ", ".join(Host._fields)
 _WRITE = f"INSERT OR REPLACE INTO hosts ({_COLUMNS}) VALUES ({', '.join('?' * len(Host._fields))})"
 
 
 class Request(NamedTuple):
-    """What somebody asked of the roster. number: in the order of asking."""
+    """What somebody asked of a roster. number: in the order of asking; name: of the host or agent."""
 
     number: int
-    host: str
+    name: str
     wish: Wish
 
 
 class Changes(NamedTuple):
-    """What a checkpoint writes of the roster. done: number of the last request that was taken; 0 for none."""
+    """What a checkpoint writes of the roster. done: number of the last request that was taken, of any; 0 for none."""
 
     hosts: Sequence[Host] = ()
     forgotten: Sequence[str] = ()
@@ -63,14 +64,14 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         db.execute("DELETE FROM host_requests WHERE number <= ?", (changes.done,))
 
 
-def ask(path: Path, host: str, wish: Wish, timeout: float = 5.0) -> int:
+def ask(path: Path, name: str, wish: Wish, timeout: float = 5.0) -> int:
     """Leave a request in the ledger of a writer that may be running; returns its number. Raises LedgerError.
 
     timeout: seconds to wait for the writer's transaction to end; they take milliseconds.
     """
     with _opened(path, "rw", timeout) as db:
         now = time.time_ns()
-        done = db.execute("INSERT INTO host_requests (host, wish, at) VALUES (?, ?, ?)", (host, wish, now))
+        done = db.execute("INSERT INTO host_requests (host, wish, at) VALUES (?, ?, ?)", (name, wish, now))
         return int(done.lastrowid or 0)
 
 

@@ -12,18 +12,25 @@
     meta         checkpoint: id of the last call that totals and quarters contain, and when that was; pruned_before:
                  calls older than this may be gone
     hosts        the roster: a row per host, as of the last checkpoint; see records.hosts.Host
-    host_requests   what other processes ask of the roster; see roster.py
+    host_requests   what other processes ask of the rosters, of hosts and of agents; see roster.py
+    agent_processes   the roster of agents' processes, likewise; see records.agents.AgentProcess
     marks        id of the last call that had come at the first look of a day (days since 1970): tells which are old
+    trace_spans  every span of an agent's work that was read, for a day: see traces.py
+    calls_waiting   calls that count only if no better sighting comes: see waiting.py
+    counts       durable counters and histograms of all that is not LLM totals: see counts.py
+    traces_open  traces with tasks, and when their cost is to be settled: see agents.py
+    evaluations  keys of evaluation results that were counted, for a day
 
-Rows, duplicates and usage state are written with every commit. Totals and quarters are written at a checkpoint; at
-start the rows after it are folded in again, so they are as exact as the rows at a fraction of the writes.
+Rows, duplicates, counts and all that waits are written with every commit. Totals and quarters are written at a
+checkpoint; at start the rows after it are folded in again, so they are as exact as the rows at a fraction of the
+writes.
 
 Money is an integer count of nano-USD, times are Unix nanoseconds.
 """
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 """Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
@@ -47,7 +54,60 @@ CREATE TABLE host_requests (
 );
 """
 
-MIGRATIONS = {1: _HOSTS}
+_TRACES = """
+-- Of the span that was counted. Added to the table also in a new file: so all files are alike.
+ALTER TABLE llm_calls ADD COLUMN parent BLOB NOT NULL DEFAULT x'';
+CREATE TABLE trace_spans (
+    -- The order of their coming. No index finds the spans of a trace: it is kept in memory, see traces.py.
+    id INTEGER PRIMARY KEY,
+    trace BLOB NOT NULL, span BLOB NOT NULL, parent BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    start INTEGER NOT NULL, at INTEGER NOT NULL,
+    -- When it came.
+    seen INTEGER NOT NULL,
+    -- llm_calls.id of a counted call; of a tool call the digest of the provider's id for it; else 0.
+    call INTEGER NOT NULL,
+    agent TEXT NOT NULL, team TEXT NOT NULL, what TEXT NOT NULL, outcome TEXT NOT NULL,
+    flags INTEGER NOT NULL
+);
+CREATE TABLE calls_waiting (
+    -- The order of their coming.
+    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, trace BLOB NOT NULL, due INTEGER NOT NULL, call TEXT NOT NULL
+);
+CREATE INDEX calls_waiting_due ON calls_waiting (due);
+CREATE INDEX calls_waiting_trace ON calls_waiting (trace);
+CREATE TABLE counts (
+    metric TEXT NOT NULL, labels TEXT NOT NULL,
+    -- Without a type: a whole number, or its digits where it outgrows an INTEGER.
+    value NOT NULL,
+    -- Of a histogram: counts per bucket as JSON, not cumulative.
+    buckets TEXT,
+    PRIMARY KEY (metric, labels)
+) WITHOUT ROWID;
+CREATE TABLE traces_open (
+    trace BLOB PRIMARY KEY,
+    -- When to look at it next; 0: all that came of it is settled.
+    due INTEGER NOT NULL,
+    -- Start of the earliest span that is not settled; a row that is not due says 0.
+    since INTEGER NOT NULL,
+    -- When a task of it came last.
+    seen INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX traces_open_due ON traces_open (due) WHERE due > 0;
+CREATE INDEX traces_open_seen ON traces_open (seen);
+CREATE TABLE evaluations (key BLOB PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX evaluations_seen ON evaluations (seen);
+CREATE TABLE agent_processes (
+    agent TEXT NOT NULL, host TEXT NOT NULL, instance TEXT NOT NULL, team TEXT NOT NULL,
+    first_seen INTEGER NOT NULL, last_report INTEGER NOT NULL, sent INTEGER NOT NULL,
+    lag INTEGER NOT NULL, interval INTEGER NOT NULL,
+    progress INTEGER, state TEXT NOT NULL, version TEXT NOT NULL, framework TEXT NOT NULL, model TEXT NOT NULL,
+    goodbye_at INTEGER, silent_at INTEGER,
+    PRIMARY KEY (agent, host, instance)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = {1: _HOSTS, 2: _TRACES}
 """Version of a file -> what makes it the next version."""
 
 SCHEMA = f"""
@@ -94,8 +154,7 @@ CREATE TABLE usage_waiting (
 ) WITHOUT ROWID;
 CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
-{_HOSTS}
-PRAGMA user_version = {VERSION};
+{_HOSTS}{_TRACES}PRAGMA user_version = {VERSION};
 """
 
 
@@ -107,8 +166,8 @@ def told(version: int) -> str:
 
 
 INSERT_CALL = (
-    f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token) "
-    f"VALUES ({', '.join('?' * (len(SUMS) + 6))})"
+    f"INSERT OR IGNORE INTO llm_calls (key, span, at, labels, {', '.join(SUMS)}, duration, first_token, parent) "
+    f"VALUES ({', '.join('?' * (len(SUMS) + 7))})"
 )
 
 FOLD_QUARTERS = (

@@ -20,6 +20,9 @@ LABELS = 3
 first_token.
 """
 
+DURATION = LABELS + 1 + len(SUMS)
+"""Place of a call's duration in the same row; None where it was not told."""
+
 
 class CallLabels(NamedTuple):
     """Labels of one set, as received."""

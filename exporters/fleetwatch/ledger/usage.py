@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+from fleetwatch.ledger.waiting import dump_call, load_call
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
 SPANS_REMEMBERED = 3600 * 10**9
@@ -137,12 +138,11 @@ class Usage:
 
 
 def _dump(point: UsagePoint) -> str:
-    call = [value.hex() if isinstance(value, bytes) else value for value in point.call]
-    return json.dumps([point.stream.hex(), point.cumulative, point.start, point.at, call])
+    return json.dumps([point.stream.hex(), point.cumulative, point.start, point.at, dump_call(point.call)])
 
 
 def _load(text: str) -> UsagePoint:
-    stream, cumulative, start, at, fields = json.loads(text)
-    call = LlmCall(*fields)
-    call = call._replace(key=bytes.fromhex(fields[0]), span=bytes.fromhex(fields[1]), tokens=Tokens(*call.tokens))
+    stream, cumulative, start, at, call = json.loads(text)
+    # A list: as points were written before calls had a form of their own.
+    call = load_call(call if isinstance(call, str) else json.dumps(call))
     return UsagePoint(bytes.fromhex(stream), cumulative, start, at, call)

@@ -78,7 +78,8 @@ class _Task:
         """Start and end of LLM calls."""
         self.llm_calls = 0
         self.heard = 0
-        self.ended = False
+        self.ended = 0
+        """When its last run ended; 0 while one is under way."""
         self.told = False
         """Whether the present streak was counted as a loop."""
         self._streak: Streak | None = NO_STREAK
@@ -121,7 +122,7 @@ class Watch:
         touched: dict[int, _Task] = {}
         for tool in tools:
             # A tool call that is a trace of its own is one of a row of such: its task is its agent's.
-            task = self._task(tool.span[:16] if tool.parent else b"", tool.agent, now)
+            task = self._task(tool.span[:16] if tool.parent else b"", tool.agent, tool.start, now)
             # Without arguments nobody can tell whether two calls are the same.
             if tool.arguments:
                 is_ok = tool.outcome == "ok"
@@ -129,7 +130,7 @@ class Watch:
                 touched[id(task)] = task
         for call in calls:
             if call.parent:
-                task = self._task(call.span[:16], call.agent, now)
+                task = self._task(call.span[:16], call.agent, call.at - (call.duration or 0), now)
                 task.llm_calls += call.requests
                 if call.duration is not None:
                     task.worked(call.at - call.duration, call.at)
@@ -137,7 +138,7 @@ class Watch:
         for run in runs:
             known = self._tasks.get((run.span[:16], run.agent))
             if known is not None:
-                known.ended = True
+                known.ended = max(known.ended, run.at)
         return loops
 
     def seen(self, now: int) -> dict[str, Seen]:
@@ -154,13 +155,17 @@ class Watch:
             )
         return found
 
-    def _task(self, trace: bytes, agent: str, now: int) -> _Task:
+    def _task(self, trace: bytes, agent: str, start: int, now: int) -> _Task:
+        """The task in which something began at `start`."""
         key = (trace, agent)
         task = self._tasks.get(key)
         if task is None:
             if len(self._tasks) >= self._most:
                 self._tasks.popitem(last=False)
             task = self._tasks[key] = _Task(agent)
+        if task.ended and start >= task.ended:
+            # A sub-agent is called again: its calls are those of another run. It may repeat what it did in the one before.
+            task.ended, task.llm_calls = 0, 0
         task.heard = now
         self._tasks.move_to_end(key)
         return task

@@ -8,7 +8,7 @@ replaced under new names.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from fleetwatch.reckon.pulse import SECOND, bounded, heard
@@ -18,6 +18,8 @@ USUAL = 60 * SECOND
 """Interval of a process that does not tell its own: that of OpenTelemetry's metric reader."""
 GONE = frozenset({"goodbye", "reclaimed", "missing", "notice"})
 """States of a host whose agents' silence is the host's. Notice: it was about to be taken away when they fell silent."""
+AT_WORK = frozenset({"working", "waiting_tool"})
+"""States in which a process ought to get on."""
 
 Key = tuple[str, str, str]
 """Agent, host, instance."""
@@ -94,6 +96,21 @@ def presence(process: AgentProcess, host_state: str | None) -> str:
     return "host_gone" if host_state in GONE else "missing"
 
 
+def is_there(process: AgentProcess) -> bool:
+    """Whether it reports, of a process that was watched as of now."""
+    return process.goodbye_at is None and process.silent_at is None
+
+
+def progress(processes: Iterable[AgentProcess]) -> int | None:
+    """When processes that do the same work last got on; None where none of them says so.
+
+    One at work that hangs is not hidden by others, and one that has nothing to do is no sign of anything.
+    """
+    told = [(process, process.progress) for process in processes if process.progress is not None]
+    at_work = [at for process, at in told if is_there(process) and process.state in AT_WORK]
+    return min(at_work) if at_work else max((at for _, at in told), default=None)
+
+
 def is_past(process: AgentProcess, now: int, rules: Rules) -> bool:
     """Whether it has been gone for so long that it is forgotten."""
     if process.goodbye_at is not None:
@@ -101,7 +118,20 @@ def is_past(process: AgentProcess, now: int, rules: Rules) -> bool:
     return process.silent_at is not None and now - process.silent_at >= rules.forget_after
 
 
-def replaced(processes: Iterable[AgentProcess], taken: set[Key]) -> dict[Key, Key]:
+def makes_room(processes: Collection[AgentProcess], agent: str) -> AgentProcess | None:
+    """The process to forget for a new one of `agent` where the roster is full, if any.
+
+    The one that left first, else a silent one whose place the new one takes. None that another agent misses: an alert
+    must not end because somebody else needed the room.
+    """
+    left = [process for process in processes if process.goodbye_at is not None]
+    if left:
+        return min(left, key=lambda process: process.goodbye_at or 0)
+    silent = [process for process in processes if process.silent_at is not None and process.agent == agent]
+    return min(silent, key=lambda process: process.silent_at or 0, default=None)
+
+
+def replaced(processes: Collection[AgentProcess], taken: set[Key]) -> dict[Key, Key]:
     """Silent processes -> the process of their agent that came after they fell silent and reports; one for each.
 
     taken: newcomers that stand for somebody already; they stand for nobody else.
@@ -111,7 +141,8 @@ def replaced(processes: Iterable[AgentProcess], taken: set[Key]) -> dict[Key, Ke
     for process in processes:
         if process.silent_at is not None:
             silent[process.agent].append(process)
-        elif process.goodbye_at is None and process[:3] not in taken:
+    for process in processes:
+        if process.agent in silent and is_there(process) and process[:3] not in taken:
             newcomers[process.agent].append(process)
     found: dict[Key, Key] = {}
     for agent, gone in silent.items():

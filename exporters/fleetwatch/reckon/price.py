@@ -140,7 +140,8 @@ class PriceBook:
     def quote(self, call: LlmCall, *, estimated: bool = False) -> Quote:
         """Cost of a call. estimated: its tokens come from an aggregate, so say no more than `estimated`.
 
-        Where a record stands for several requests, the context tier is that of their mean.
+        Where a record stands for several requests, the context tier is that of their mean; where nobody knows how many
+        they are (0), the lowest: the tokens of a day are not one long request.
         """
         names = _names_of(call)
         current = self._current.get(names)
@@ -152,10 +153,10 @@ class PriceBook:
         rates, bands, denominator, half, per_request, all_unsure, unsure, _ = card
         tokens = call.tokens
         fresh, cached, written, output, reasoning, audio_in, audio_out, image, written_long = tokens
-        if bands:
+        if bands and call.requests:
             total = fresh + cached + written + audio_in + image
             for threshold, above in bands:
-                if total > threshold * (call.requests or 1):
+                if total > threshold * call.requests:
                     rates = above
                     break
         cost = fresh * rates[0] + cached * rates[1] + output * rates[3]

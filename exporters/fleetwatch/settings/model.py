@@ -4,6 +4,7 @@
 
 import datetime
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,6 +56,20 @@ class Receive(Section, frozen=True):
     ] = "auto"
     usage_metrics_grace: Annotated[
         Seconds, why("With auto: how long a service's token metrics wait for spans of the same service.")
+    ] = 15.0
+    count_at: Annotated[
+        Literal["client", "proxy"],
+        why("Which sighting of a call counts where a gateway sends spans, too. Only the caller's names the agent."),
+    ] = "client"
+    proxies: Annotated[
+        list[str], why("Service names of gateways, for those whose spans do not tell that they are some.")
+    ] = []
+    proxy_grace: Annotated[
+        Seconds,
+        why(
+            "How long a gateway's sighting waits for the caller's, and one that may be part of another for the spans "
+            "between them."
+        ),
     ] = 15.0
 
 
@@ -192,6 +207,133 @@ class Roster(Section, frozen=True):
     max_series: Annotated[int, why("Series taken of one host.", gt=0)] = 2000
 
 
+class OpenaiBill(Section, frozen=True):
+    key_file: Annotated[
+        Path | None, why("File with an admin key that may read usage and costs; none: the bill is not read.")
+    ] = None
+    url: Annotated[str, why("Address of the interface.")] = "https://api.openai.com"
+    lag: Annotated[Seconds, why("Time after the end of a UTC day that the provider is given to settle it.")] = 86400.0
+    refresh: Annotated[Seconds, why("Time between two readings.")] = 3600.0
+    providers: Annotated[
+        list[str], why("Providers whose calls are on this bill, * and ? stand for other text; empty: `openai`.")
+    ] = []
+
+
+class AnthropicBill(Section, frozen=True):
+    key_file: Annotated[Path | None, why("File with an admin key of the organisation; none: the bill is not read.")] = (
+        None
+    )
+    url: Annotated[str, why("Address of the interface.")] = "https://api.anthropic.com"
+    lag: Annotated[Seconds, why("Time after the end of a UTC day that the provider is given to settle it.")] = (
+        6 * 3600.0
+    )
+    refresh: Annotated[Seconds, why("Time between two readings.")] = 3600.0
+    providers: Annotated[list[str], why("Providers whose calls are on this bill; empty: `anthropic`.")] = []
+
+
+class AwsBill(Section, frozen=True):
+    """AWS Cost Explorer, with the permission ce:GetCostAndUsage; asked by what `aws` says of profile and patience."""
+
+    enabled: Annotated[bool, why("Read the bill. Each reading costs 0.01 US dollars.")] = False
+    role_arn: Annotated[
+        str, why("Role to take on: an account that pays sees all of its bill, a member its own part.")
+    ] = ""
+    external_id: Annotated[str, why("As the role's trust policy asks for it.")] = ""
+    lag: Annotated[Seconds, why("Time after the end of a UTC day that AWS is given to settle it.")] = 36 * 3600.0
+    refresh: Annotated[
+        Seconds, why("Time between two readings, also over restarts. AWS brings its figures up to date once a day.")
+    ] = 6 * 3600.0
+    providers: Annotated[list[str], why("Providers whose calls are on this bill; empty: `aws.*`.")] = []
+    services: Annotated[
+        list[str],
+        why(
+            "Services that are LLM calls, * and ? stand for other text; empty: `Amazon Bedrock` and "
+            "`*(Amazon Bedrock Edition)`, as which models of other makers are billed."
+        ),
+    ] = []
+
+
+class Bills(Section, frozen=True):
+    """What the providers bill, held against what was metered. UTC days."""
+
+    openai: OpenaiBill = OpenaiBill()
+    anthropic: AnthropicBill = AnthropicBill()
+    aws: AwsBill = AwsBill()
+    days: Annotated[int, why("Closed days that are read each time: providers change past days.", ge=2, le=90)] = 31
+    tolerance: Annotated[float, why("Share of the larger side by which billed and metered may differ.", ge=0, le=1)] = (
+        0.05
+    )
+    least_usd: Annotated[Usd, why("Difference in US dollars that nobody minds.")] = Decimal(1)
+
+
+class Agents(Section, frozen=True):
+    """Agents: who should be there, when a task's cost is settled, and what is a loop."""
+
+    expected: Annotated[list[str], why("Names of agents that should be there; one that never reports is told, too.")] = []
+    missing_after: Annotated[float, why("Of its own intervals without a beat, after which it is missed.", ge=2)] = 3.0
+    forget_after: Annotated[Seconds, why("How long a missing process is shown; `agents forget` ends it.")] = 86400.0
+    max_processes: Annotated[int, why("Processes of agents taken at most; the others are counted.", gt=0)] = 1000
+    loop_limit: Annotated[
+        int, why("Identical tool calls in a row from which on a task runs in circles.", ge=3, le=200)
+    ] = 10
+    trace_grace: Annotated[
+        Seconds, why("How long after a task its cost is settled: its last calls may come from another process.")
+    ] = 10.0
+    trace_quiet: Annotated[
+        Seconds,
+        why("A task that is no root is taken as outermost when nothing came of its trace for so long."),
+    ] = 30.0
+
+
+class AwsAccount(Section, frozen=True, kw_only=True):
+    """An account of AWS that is looked into. One without a role is the exporter's own."""
+
+    name: Annotated[str, why("Its name in series; empty: its number, for which sts:GetCallerIdentity is asked.")] = ""
+    role_arn: Annotated[str, why("Role to take on there; empty: the exporter's own identity.")] = ""
+    external_id: Annotated[str, why("As the role's trust policy asks for it.")] = ""
+
+
+class Aws(Section, frozen=True):
+    """Where and as whom AWS is asked. Credentials come as AWS' own tools find them, never from here."""
+
+    enabled: Annotated[bool, why("Ask AWS about its AI services. CloudWatch bills what is asked.")] = False
+    regions: Annotated[list[str], why("Regions to look into; empty: the one of the environment or profile.")] = []
+    accounts: Annotated[list[AwsAccount], why("Accounts to look into; empty: the exporter's own.")] = []
+    profile: Annotated[str, why("Profile of AWS' configuration files; empty: the usual one.")] = ""
+    endpoint_url: Annotated[
+        str, why("Instead of AWS' own addresses, for all of them; of one alone: AWS_ENDPOINT_URL_CLOUDWATCH.")
+    ] = ""
+    timeout: Annotated[Seconds, why("Time that AWS has for an answer.")] = 20.0
+    attempts: Annotated[int, why("Attempts of a request, with growing pauses between them.", gt=0, le=10)] = 3
+
+
+class AiServices(Section, frozen=True):
+    """AI services of AWS, read from CloudWatch."""
+
+    invocations: Annotated[
+        dict[str, Literal["successful", "accepted", "all"]],
+        why(
+            "What a service's number of calls has in it, where it differs from what AWS documents: calls that went "
+            "well; failed ones, too; throttled ones, too. `bedrock: successful`."
+        ),
+    ] = {}
+    degraded_ratio: Annotated[float, why("Share of failed calls from which on a service is degraded.", gt=0, le=1)] = (
+        0.05
+    )
+    throttled_ratio: Annotated[float, why("Share of calls turned away as too many: throttled.", gt=0, le=1)] = 0.05
+    failing_ratio: Annotated[float, why("Share of failed calls from which on it is failing.", gt=0, le=1)] = 0.5
+    least_calls: Annotated[float, why("Calls in 15 minutes below which a share says nothing.", ge=1)] = 5.0
+
+
+class Scrape(Section, frozen=True):
+    """Servers and gateways of models that are asked for their own metrics: addresses like http://127.0.0.1:8000."""
+
+    vllm: Annotated[list[str], why("vLLM servers.")] = []
+    vllm_token_file: Annotated[Path | None, why("File with the token that they want to see, where they do.")] = None
+    litellm: Annotated[list[str], why("LiteLLM gateways with the callback `prometheus`.")] = []
+    litellm_token_file: Annotated[Path | None, why("File with a key of theirs; their metrics need one.")] = None
+
+
 class OtlpExport(Section, frozen=True):
     endpoint: Annotated[
         str, why("OTLP/HTTP metrics address, for example http://127.0.0.1:4318/v1/metrics; empty: off.")
@@ -237,10 +379,15 @@ class Settings(Section, frozen=True):
     ledger: LedgerSettings = LedgerSettings()
     prices: Prices = Prices()
     budgets: list[Budget] = []
+    bills: Bills = Bills()
     labels: Labels = Labels()
     collect: dict[str, Collect] = {}
     host: Host = Host()
     roster: Roster = Roster()
+    agents: Agents = Agents()
+    aws: Aws = Aws()
+    ai_services: AiServices = AiServices()
+    scrape: Scrape = Scrape()
     sidecar: Sidecar = Sidecar()
     export: Export = Export()
     links: Links = Links()

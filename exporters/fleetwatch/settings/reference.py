@@ -109,4 +109,4 @@ def _default(field: structs.FieldInfo) -> Any:
 
 
 def _jsonable(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | Decimal) else value

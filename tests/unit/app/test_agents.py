@@ -10,6 +10,7 @@ from fleetwatch.app.agents import Agents
 from fleetwatch.catalogue import agents, exporter
 from fleetwatch.catalogue.metric import Metric
 from fleetwatch.ledger.agent_roster import AgentChanges
+from fleetwatch.ledger.roster import Request
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 from fleetwatch.reckon.pulse import SECOND
@@ -97,6 +98,26 @@ def test_processes_of_one_agent_add_up_and_the_worst_off_is_timed(desk: Desk) ->
     assert desk.value(agents.PRESENCE, agent="coder", host_name="node-1", presence="reporting") == 2
 
 
+def test_who_may_stand_still_hides_nobody_and_is_not_blamed(desk: Desk) -> None:
+    """Idle and waiting processes beside one that works: the one at work is timed."""
+    who = {"agent": "coder", "host_name": "node-1"}
+    desk.beat(instance="idle", state="idle", progress=START - 3600 * SECOND)
+    desk.beat(instance="asks", state="waiting_human", progress=START - 1800 * SECOND)
+    assert desk.value(agents.AT_WORK, **who) == 0
+    assert desk.value(agents.LAST_PROGRESS, **who) == START / SECOND - 1800
+    desk.beat(instance="fast", state="working", progress=START)
+    desk.beat(instance="hangs", state="waiting_tool", progress=START - 60 * SECOND)
+    desk.beat(instance="far", host="node-2", state="idle", progress=START - 900 * SECOND)
+    assert desk.value(agents.AT_WORK, **who) == 2
+    assert desk.value(agents.LAST_PROGRESS, **who) == START / SECOND - 60
+    assert desk.value(agents.AT_WORK, agent="coder", host_name="node-2") == 0
+    desk.after(20)
+    desk.beat(instance="fast", state="working", progress=desk.now)
+    desk.after(15)
+    assert desk.value(agents.AT_WORK, **who) == 1, "who is missing is not at work"
+    assert desk.value(agents.LAST_PROGRESS, **who) == START / SECOND + 20
+
+
 def test_silence_goodbye_a_gone_host_and_a_return(desk: Desk) -> None:
     desk.beat()
     desk.after(30)
@@ -129,6 +150,13 @@ def test_an_expected_agent_that_never_came(desk: Desk) -> None:
     assert desk.presence("reviewer") == {"never_seen": 1}
     desk.beat("reviewer")
     assert desk.presence("reviewer") == {"reporting": 1}
+    desk.after(1)
+    desk.beat("reviewer", goodbye=True)
+    desk.after(86_400)
+    assert desk.presence("reviewer") == {"goodbye": 1}, "it has been there"
+    desk.beat("reviewer", instance="2")
+    desk.after(1)
+    assert desk.presence("reviewer") == {"reporting": 1}
 
 
 def test_nobody_is_missed_after_a_restart_who_had_no_time_to_report(desk: Desk) -> None:
@@ -146,6 +174,8 @@ def test_spans_alone_show_progress_and_nothing_else(desk: Desk) -> None:
     desk.agents.work([run, run._replace(at=START - 6 * SECOND)])
     assert desk.shown(agents.LAST_PROGRESS) == {labels(agent="planner", host_name=""): START / SECOND - 3}
     assert desk.shown(agents.PRESENCE) == {}
+    desk.after(86_400)
+    assert desk.shown(agents.LAST_PROGRESS) == {}
 
 
 def test_agents_and_processes_are_bounded_and_newcomers_counted() -> None:
@@ -163,10 +193,25 @@ def test_agents_and_processes_are_bounded_and_newcomers_counted() -> None:
     assert desk.value(agents.PRESENCE, agent="a", host_name="node-1", presence="reporting") == 3
 
 
+def test_a_full_roster_has_room_for_who_takes_a_missing_one_s_place() -> None:
+    desk = Desk(agents={"max_processes": 2})
+    desk.beat("a")
+    desk.beat("b")
+    desk.after(60)
+    assert (desk.presence("a"), desk.presence("b")) == ({"missing": 1}, {"missing": 1})
+    desk.beat("a", "2")
+    assert (desk.presence("a"), desk.presence("b")) == ({"reporting": 1}, {"missing": 1})
+    desk.beat("c")
+    assert desk.presence("c") == {}, "an alert must not end for want of room"
+    assert desk.shown(agents.REJECTED) == {labels(): 1}
+
+
 def test_what_is_forgotten_is_gone_from_the_ledger_too(desk: Desk) -> None:
     desk.beat()
     desk.agents.written(desk.agents.changes())
-    desk.agents.forget("coder")
+    desk.agents.obey([Request(1, "coder", "forget"), Request(2, "coder", "confirm")])
+    assert desk.presence() == {"reporting": 1}, "those are about a host"
+    desk.agents.obey([Request(3, "coder", "forget_agent"), Request(4, "nobody", "forget_agent")])
     assert desk.presence() == {}
     assert desk.agents.changes() == AgentChanges([], [("coder", "node-1", "1")])
 

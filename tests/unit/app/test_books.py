@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,12 @@ from fleetwatch.app.prices import price_book
 from fleetwatch.catalogue import hosts
 from fleetwatch.ledger.query import Reader
 from fleetwatch.meter.text import exposition
+from fleetwatch.records.agents import AgentBeat
 from fleetwatch.settings import Settings, from_dict
+from support import wait_for
 from support_hosts import read, report_of
 from support_llm import call
+from support_tasks import run
 
 COST = Decimal(100 * 2_500 + 10 * 10_000).scaleb(-9)  # US dollars; see test_store.py
 BUDGET = {"name": "all", "limit_usd": "1", "period": "day"}
@@ -263,3 +267,57 @@ def test_a_full_roster_names_every_host_and_this_machine(opened: Open) -> None:
         books.hosts.take(read(report_of(host, [hosts.LOAD_1M(1)])))
     named = {line.partition('"')[2].partition('"')[0] for line in shown(books) if line.startswith("host_expected")}
     assert named == {"node-1", "node-2", "node-3", "exporter-1"}
+
+
+def test_the_settings_say_which_sighting_counts(opened: Open) -> None:
+    gateway = call(service="ops\x1fgateway\x1f1", agent="gateway", key=b"response-id-hash")
+    books = opened(receive={"proxies": ["gateway"], "proxy_grace": "1h"})
+    commit(books, gateway)
+    commit(books, gateway._replace(span=b"c" * 24, agent="triage", service="shop\x1fbot\x1f1"))
+    books.checkpoint()
+    assert [series for series in llm(books) if "llm_requests_total" in series] == [
+        'llm_requests_total{agent="triage",team="support",provider="openai",model="gpt-4o",operation="chat",outcome="ok"}'
+    ]
+    books = opened(receive={"proxies": ["gateway"], "proxy_grace": "1h", "count_at": "proxy"})
+    commit(books, call(agent="waits"), gateway._replace(key=b"another-response"))
+    books.take()
+    assert {series.split('"')[1] for series in llm(books) if "llm_requests_total" in series} == {"triage", "gateway"}
+
+
+def test_a_call_that_waited_shows_when_its_time_is_over(opened: Open) -> None:
+    books = opened(receive={"proxy_grace": 0.01})
+    commit(books, call(point="proxy"))
+
+    def counted() -> bool:
+        books.tick()
+        return value(books, "fleetwatch_ledger_records_total") == 1
+
+    wait_for(counted, 5, "the call")
+    books.checkpoint()
+    assert value(books, "llm_requests_total") == 1
+
+
+def test_models_in_use_are_known_after_a_restart(opened: Open) -> None:
+    books = opened()
+    commit(books, call(), call(model="gpt-4o-mini", outcome="error"))
+    books.take()
+    books.checkpoint()
+    before = [series for series in llm(books) if series.startswith("llm_model_info")]
+    assert before == ['llm_model_info{provider="openai",model="gpt-4o",context_window="128000"}']
+    assert [series for series in llm(opened()) if series.startswith("llm_model_info")] == before
+
+
+def test_each_record_goes_where_it_belongs(opened: Open) -> None:
+    books = opened()
+    tasks, calls = [run("run", trace="t")], [call(temperature=0.5)]
+    beat = AgentBeat("triage", "support", "1", "node-1", time.time_ns(), state="working")
+    host = report_of("node-1", [hosts.UPTIME(5)])
+    asyncio.run(books.sink([beat, *tasks, read(host), *calls]))
+    books.checkpoint()
+    series = shown(books)
+    kinds = {name.split('"')[1]: number for name, number in series.items() if name.startswith("fleetwatch_ledger_rec")}
+    assert kinds == {"llm_call": "1", "llm_usage": "0", "agent_run": "1", "tool_call": "0", "evaluation": "0"}
+    assert value(books, "agent_tasks_total") == 1
+    assert series['agent_state{agent="triage",state="working"}'] == "1"
+    assert float(series['host_state{host_name="node-1",state="reporting"}']) == 1
+    assert series['llm_model_temperature{provider="openai",model="gpt-4o"}'] == "0.5"

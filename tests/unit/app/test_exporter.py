@@ -146,7 +146,7 @@ def test_settings_that_only_the_exporter_can_judge_are_one_line_too(tmp_path: Pa
     headers.write_text("authorization\n")
     both = {"tls_cert_file": pem, "tls_key_file": pem}
     assert "collect.moon: expected one of " in refusal(tmp_path, collect={"moon": {}})
-    assert "labels.limits.agnet: expected one of agent" in refusal(tmp_path, labels={"limits": {"agnet": 5}})
+    assert "labels.limits.agnet: expected one of " in refusal(tmp_path, labels={"limits": {"agnet": 5}})
     assert "expected both or none" in refusal(tmp_path, receive={"tls_cert_file": pem})
     assert "receive.tls_key_file" in refusal(tmp_path, receive={**both, "tls_key_file": missing})
     assert "no pair of PEM files" in refusal(tmp_path, receive=both)

@@ -359,12 +359,14 @@ def test_a_ledger_that_opens_late_does_not_bring_back_who_was_forgotten() -> Non
 def test_what_is_asked_at_a_terminal_is_done(desk: Desk) -> None:
     desk.report("node-1", hosts.LOAD_1M(1))
     desk.report("node-2", hosts.LOAD_1M(1))
+    desk.report("node-3", hosts.LOAD_1M(1))
     desk.hosts.obey([Request(4, "node-1", "confirm"), Request(5, "node-2", "forget"), Request(6, "nobody", "forget")])
+    desk.hosts.obey([Request(7, "node-3", "forget_agent")])
     desk.hosts.watch()
-    assert desk.roster(hosts.EXPECTED) == {labels(host_name="node-1"): 1}
-    assert desk.shown(hosts.LOAD_1M) == {labels(host_name="node-1"): 1}
+    assert desk.roster(hosts.EXPECTED) == {labels(host_name="node-1"): 1, labels(host_name="node-3"): 0}
+    assert desk.shown(hosts.LOAD_1M) == {labels(host_name="node-1"): 1, labels(host_name="node-3"): 1}
     changes = desk.hosts.changes()
-    assert (changes.forgotten, changes.done) == (["node-2"], 6)
+    assert (changes.forgotten, changes.done) == (["node-2"], 7)
     desk.hosts.written(changes)
     assert desk.hosts.changes() == ([], [], 0)
 

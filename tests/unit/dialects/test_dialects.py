@@ -20,7 +20,7 @@ def test_every_dialect_of_the_folder_is_registered_once() -> None:
 
 SECOND_DIALECT = '''
 """Counts the spans that others leave over."""
-from fleetwatch.dialects.dialect import Dialect
+from fleetwatch.dialects.parts.dialect import Dialect
 
 
 def spans(resource, spans, batch):

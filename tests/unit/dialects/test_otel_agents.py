@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from fleetwatch.dialects.digest import call_id_digest, digest_of, with_tool
 from fleetwatch.dialects.otel_agents import ARGUMENTS, ARGUMENTS_DIGEST, EXIT_REASON, RESULT, RESULT_DIGEST
+from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
 from fleetwatch.records.llm import LlmCall
 from support_genai import CHAT, USED, VALUES, lines, only, read

@@ -4,7 +4,7 @@ import pytest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 
 from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, Labels, Words, labels_of
-from fleetwatch.dialects.resource import resource_of
+from fleetwatch.dialects.parts.resource import resource_of
 from support_otlp import key_values
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwatch.dialects.digest import digest_of
+from fleetwatch.dialects.parts.digest import digest_of
 from fleetwatch.instrument.digest import digest
 
 JSON = st.recursive(

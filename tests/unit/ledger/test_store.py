@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetwatch.catalogue.metric import OTHER
-from fleetwatch.ledger import Ledger, LedgerError, file, store
+from fleetwatch.ledger import Ledger, LedgerError, file, forget, labels
 from fleetwatch.ledger.query import Reader
 from fleetwatch.records.llm import LlmCall
 from support_ledger import BOOK, COST, requests_and_cost
@@ -227,7 +227,7 @@ class TestForgetting:
     def test_a_call_of_the_future_does_not_keep_others_from_being_forgotten(
         self, ledger: Ledger, clock: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store, "PRUNE_ROWS", 2)
+        monkeypatch.setattr(forget, "PRUNE_ROWS", 2)
         ledger.commit([call(at=clock[0] + 1000 * DAY) for _ in range(2)])
         ledger.commit([call(at=clock[0]) for _ in range(3)])
         for _ in range(15):
@@ -266,15 +266,15 @@ def test_durations_add_up_past_what_a_column_of_the_file_holds(path: Path) -> No
 
 def test_names_made_up_without_end_take_memory_with_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Agents named after their sessions: past the bound their calls count for _other, none is lost."""
-    monkeypatch.setattr(store, "MOST_LABEL_SETS", 20)
+    monkeypatch.setattr(labels, "MOST_LABEL_SETS", 20)
     ledger = Ledger(path, BOOK)
     for number in range(100):
         ledger.commit([call(agent=f"session-{number}", model=f"m{number // 2}")])
-    assert len(ledger._label_ids) <= 41
+    assert len(ledger._labels) <= 41
     assert requests_and_cost(ledger)[0] == 100
-    labels = {labels for labels, _ in ledger.totals()}
-    assert {item.agent for item in labels} == {*(f"session-{number}" for number in range(20)), OTHER}
-    assert ("support" in {item.team for item in labels}, OTHER in {item.model for item in labels}) == (True, True)
+    counted = {item for item, _ in ledger.totals()}
+    assert {item.agent for item in counted} == {*(f"session-{number}" for number in range(20)), OTHER}
+    assert ("support" in {item.team for item in counted}, OTHER in {item.model for item in counted}) == (True, True)
     ledger.close()
 
 

@@ -128,6 +128,18 @@ def test_llm_calls_of_the_running_task_that_has_most() -> None:
     assert watch.seen(T0)["coder"].llm_calls == 3
 
 
+def test_a_sub_agent_that_is_called_again_begins_anew_and_may_repeat_itself() -> None:
+    watch = Watch(LIMIT)
+    watch.hear([llm(place, 0.5) for place in range(7)], [tool(place) for place in range(3)], [], T0)
+    watch.hear([], [], [run()], T0)
+    watch.hear([llm(99, 0.5)], [], [], T0)  # late, of the run that is over
+    assert watch.seen(T0)["coder"] == Seen(3, 0)
+    watch.hear([llm(100, 0.5), llm(101, 0.5)], [tool(102)], [], T0)
+    assert watch.seen(T0)["coder"] == Seen(1, 2), "a minute of nothing lies between the tool calls"
+    watch.hear([llm(3 + place, 1) for place in range(96)], [], [], T0)
+    assert watch.seen(T0)["coder"].streak == 4
+
+
 def test_tasks_that_are_over_are_forgotten() -> None:
     watch = Watch(LIMIT)
     watch.hear([], [tool(0), tool(0, agent="other", trace=b"u" * 16)], [run()], T0)

@@ -267,6 +267,7 @@ def test_the_context_tier_of_an_aggregate_is_that_of_its_mean_request() -> None:
     tokens = Tokens(input=300_000)
     assert BOOK.quote(call("openai", "gpt-5.4", tokens, requests=10)).nano_usd == nano(".75")
     assert BOOK.quote(call("openai", "gpt-5.4", tokens, requests=1)).nano_usd == nano("1.5")
+    assert BOOK.quote(call("openai", "gpt-5.4", tokens, requests=0)).nano_usd == nano(".75")
     assert BOOK.quote(call("perplexity", "sonar", Tokens(), requests=10)).nano_usd == nano(".12")
 
 
