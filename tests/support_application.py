@@ -1,6 +1,6 @@
 """An application that uses OpenAI's SDK under public instrumentations, as a process of its own.
 
-    python support_application.py URL-OF-OTLP URL-OF-THE-API ROUNDS INSTRUMENTATION …
+    python support_application.py URL-OF-OTLP URL-OF-THE-API ROUNDS SIGNALS INSTRUMENTATION …
 
 Instrumentations wrap the SDK in the order in which they are named, so the last one lies outermost.
 """
@@ -28,17 +28,20 @@ OPENINFERENCE = "openinference.instrumentation.openai"
 RESOURCE = {"service.name": "triage", "service.instance.id": "pod-1", "team": "support"}
 
 
-def run_application(otlp: str, api: str, rounds: int, instrumentations: Sequence[str]) -> None:
+def run_application(
+    otlp: str, api: str, rounds: int, instrumentations: Sequence[str], signals: str = "traces,metrics"
+) -> None:
     """Run it to its end, which must be a good one; everything it has to tell is sent by then."""
-    command = [sys.executable, __file__, f"http://{otlp}", api, str(rounds), *instrumentations]
+    command = [sys.executable, __file__, f"http://{otlp}", api, str(rounds), signals, *instrumentations]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def _application(otlp: str, api: str, rounds: int, instrumentations: Sequence[str]) -> None:
+def _application(otlp: str, api: str, rounds: int, signals: Sequence[str], instrumentations: Sequence[str]) -> None:
     resource = Resource(RESOURCE)
     traces = TracerProvider(resource=resource)
-    traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{otlp}/v1/traces")))
+    if "traces" in signals:
+        traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{otlp}/v1/traces")))
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{otlp}/v1/metrics"), export_interval_millis=3_600_000)
     metrics = MeterProvider([reader], resource=resource)
     for name in instrumentations:
@@ -69,4 +72,4 @@ def _use(client: openai.OpenAI) -> None:
 
 
 if __name__ == "__main__":
-    _application(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+    _application(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4].split(","), sys.argv[5:])

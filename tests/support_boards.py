@@ -98,9 +98,8 @@ def _units(panel: Json) -> list[str | None]:
         return [next((p["value"] for p in o["properties"] if p["id"] == "unit"), None) for o in numbers]
     if panel["type"] == "heatmap":
         return [panel["options"]["yAxis"].get("unit")]
-    if panel["type"] == "nodeGraph":
-        properties = [p for o in panel["fieldConfig"]["overrides"] for p in o["properties"]]
-        return [p["value"] for p in properties if p["id"] == "unit"]
+    if panel["type"] == "nodeGraph":  # its queries write the units
+        return []
     return [panel["fieldConfig"]["defaults"].get("unit")]
 
 

@@ -68,6 +68,6 @@ def model_servers() -> Iterator[dict[str, Any]]:
 
         servers = {
             "vllm": [served("vllm-0.33-later"), served("vllm-0.8-later"), f"http://127.0.0.1:{free_port()}"],
-            "litellm": [served("litellm-1.106", "litellm-later")],
+            "litellm": [served("litellm-1.106", "litellm-1.106-outage")],
         }
         yield {"scrape": servers, "collect": {SCRAPE_SOURCES[kind]: {"interval": 2} for kind in servers}}

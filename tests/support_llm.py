@@ -36,7 +36,7 @@ def point(**fields: Any) -> UsagePoint:
     """A cumulative token-usage point of one stream; `requests` and `tokens` are the stream's running sums."""
     number = next(_numbers)
     at = fields.pop("at", time.time_ns())
-    values = {"stream": b"stream-of-a-test", "cumulative": True, "start": at - 60 * 10**9, "at": at}
+    values = {"stream": b"stream-of-a-test", "cumulative": True, "start": at - 60 * 10**9, "at": at, "family": ""}
     own = {name: fields.pop(name) for name in list(fields) if name in values}
     fields = {"key": number.to_bytes(16, "big"), "duration": None, "service": "shop\x1fbot\x1f1", **fields}
     return UsagePoint(**(values | own), call=call(at=at, **fields))

@@ -68,6 +68,14 @@ class Work:
     def spent(self, *by: Label) -> Expr:
         return self.scope.increase(agents.TASK_SPENT, by=by)
 
+    def unpriced(self, *by: Label) -> Expr:
+        """Tasks of which nobody knows what they cost."""
+        return self.scope.increase(agents.TASKS_UNPRICED, by=by).otherwise(self.tasks(*by) * 0)
+
+    def known(self, money: Expr) -> Expr:
+        """Of agents: without those of which no dollar is known, for 0 would be a price."""
+        return (money > 0).otherwise(money.without(self.scope.increase(agents.TASKS_UNPRICED, by=AGENT) > 0))
+
     def wasted(self, *by: Label) -> Expr:
         bad = self.scope.increase(agents.TASK_SPENT, by=by, outcome=("error", "timeout", "refused", "cancelled"))
         return bad.otherwise(self.spent(*by) * 0)

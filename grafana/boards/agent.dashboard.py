@@ -74,7 +74,7 @@ answers = [
         runbook="AgentMissing",
     ),
     stat(
-        "No progress",
+        "Still for",
         total(one.last(parts.PROGRESS_AGE, by=(AGENT, agents.HOST)), how="max"),
         unit=units.SECONDS,
         help="Time since it last got on, of the process that is worst off. An alert only while it says that it works.",
@@ -101,8 +101,9 @@ answers = [
         "Cost per task",
         work.per_task(),
         unit=units.USD_SMALL,
-        help="Mean cost of the LLM calls of its tasks in the time range, sub-agents included.",
-        no_data=NO_TASKS,
+        help="Mean cost of the LLM calls of its tasks in the time range, sub-agents included; of tasks whose calls all "
+        "have a price.",
+        no_data="No task with a known price",
         runbook="CostPerTaskUp",
     ),
     stat(
@@ -110,7 +111,7 @@ answers = [
         one.last(parts.PER_SUCCESS),
         unit=units.USD_SMALL,
         help="All that its outermost tasks cost in 24 hours, over those that went well.",
-        no_data="No good result in a day",
+        no_data="None in a day, or no price",
         runbook="CostPerTaskUp",
     ),
     stat(
@@ -215,8 +216,7 @@ by_outcome = bars(
     "Spent by outcome",
     top(5, one.increase(agents.TASK_SPENT, by=agents.OUTCOME) > 0),
     unit=units.USD,
-    colours=OUTCOMES,
-    help="Cost of its outermost tasks in the time range by how they ended. What did not end well is waste.",
+    help="Known cost of its outermost tasks in the time range by how they ended. What did not end well is waste.",
     no_data="It ran no outermost task that cost something",
     runbook="AgentTasksFailing",
 )

@@ -79,7 +79,7 @@ answers = [
         runbook="AgentWaitsLong",
     ),
     stat(
-        "Longest loop",
+        "In circles",
         fleet.last(agents.LOOP_STREAK),
         unit=units.COUNT,
         meaning=Limits(warn=5, bad=10),
@@ -100,7 +100,8 @@ answers = [
         "Spent",
         work.spent(),
         unit=units.USD,
-        help="Cost of the LLM calls of all outermost tasks that ended in the time range, sub-agents included.",
+        help="Known cost of the LLM calls of all outermost tasks that ended in the time range, sub-agents included. "
+        "What has no price is missing: see the column No price.",
         no_data=NO_TASKS,
     ),
     stat(
@@ -148,10 +149,11 @@ one_by_one = table(
     [
         Column("Tasks", work.tasks(AGENT), units.COUNT),
         Column("Failed", work.failed(AGENT), units.SHARE, meaning=FAILURES),
-        Column("Spent", work.spent(AGENT), units.USD),
-        Column("Wasted", work.wasted(AGENT), units.USD),
+        Column("Spent", work.known(work.spent(AGENT)), units.USD),
+        Column("Wasted", work.known(work.wasted(AGENT)), units.USD),
         Column("Per task", work.per_task(AGENT), units.USD_SMALL),
         Column("Per good result", fleet.last(parts.PER_SUCCESS, by=AGENT), units.USD_SMALL),
+        Column("No price", work.unpriced(AGENT), units.COUNT, meaning=AT_ALL),
         Column("LLM calls", work.calls_per_task(AGENT), units.TIMES),
         Column("Tools fail", work.tool_failures(AGENT), units.SHARE, meaning=TOOL_FAILURES),
         Column("Quality", work.quality(AGENT), units.SCORE),
@@ -160,8 +162,8 @@ one_by_one = table(
     titles=TITLES,
     sort="Spent",
     help="One row per agent, of the time range. Spent, Wasted: of outermost tasks, each dollar once. Per task: "
-    "sub-agents included. Per good result: all that was spent in a day over the tasks that went well. LLM calls: per "
-    "task. Quality: mean of all scores. A click opens the agent.",
+    "sub-agents included. Per good result: all that was spent in a day over the tasks that went well. No price: tasks "
+    "of which nobody knows what they cost. LLM calls: per task. Quality: mean of all scores. A click opens the agent.",
     no_data=NO_TASKS,
     link="agent",
     runbook="CostPerTaskUp",

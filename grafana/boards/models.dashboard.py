@@ -211,7 +211,8 @@ in_tasks = table(
     sort="Tasks",
     help="The past 24 hours. A task counts for the model that cost most in it, with all that it cost. At least, at "
     "most: 95 % interval (Wilson) of the share that went well; where the intervals of two models overlap, there is no "
-    "evidence that one is better. Temperature: as last asked for.",
+    "evidence that one is better. Temperature: as last asked for. Cost per task is "
+    "left out where calls of the model have no price.",
     no_data="No agent ended a task in a day",
     runbook="CostPerTaskUp",
     height=9,
@@ -227,7 +228,8 @@ quality = table(
     help="Mean of the scores that evaluators gave in 24 hours. Few evaluations say little.",
     no_data="Nobody evaluated in a day",
     runbook="QualityDown",
-    height=9,
+    height=8,
+    width=10,
 )
 
 # --- evidence

@@ -14,6 +14,7 @@ from grafana.house import (
     Column,
     Expr,
     Limits,
+    Not,
     Scope,
     Variable,
     answer,
@@ -40,7 +41,7 @@ NOBODY_ASKED = "No server is asked: scrape.vllm, scrape.litellm"
 NO_SERVERS = "No vLLM server is asked"
 NO_GATEWAY = "No LiteLLM gateway is asked, or nobody called"
 NO_REQUESTS = "No requests"
-LOST = ("error", "timeout", "rejected")  # a cancelled request was the caller's wish
+LOST = ("error", "timeout", "rejected")  # a cancelled request was the caller's wish, an invalid one its fault
 LOSSES = Limits(warn=0.02, bad=0.2)
 FULL = Limits(warn=0.8, bad=0.95)
 AT_ALL = Limits(warn=0.5, bad=0.5)
@@ -79,7 +80,7 @@ def attempts(by: By = ()) -> Expr:
 
 
 def failed_attempts(by: By = ()) -> Expr:
-    failed = asked.increase(serving.DEPLOYMENT_REQUESTS, by=by, outcome=("error", "timeout", "cancelled"))
+    failed = asked.increase(serving.DEPLOYMENT_REQUESTS, by=by, outcome=Not(("ok",)))
     return failed.otherwise(attempts(by) * 0) / (attempts(by) > 0)
 
 
@@ -150,7 +151,6 @@ servers = table(
     "Servers",
     ["server", "model"],
     [
-        Column("Running", of_servers(asked.last(serving.RUNNING, by=EACH)), units.COUNT),
         Column("Waiting", asked.last(serving.WAITING, by=EACH), units.COUNT, meaning=WAITING),
         Column("Cache", asked.last(serving.KV_CACHE, by=EACH), units.SHARE, meaning=FULL),
         Column(
@@ -158,14 +158,13 @@ servers = table(
         ),
         Column("Next token", asked.last(serving.INTER_TOKEN, by=EACH, quantile="0.95"), units.SECONDS),
         Column("Generated", asked.rate(serving.GENERATED_TOKENS, by=EACH, window=RANGE), units.TOKENS_PER_SECOND),
-        Column("Prompts cached", cache_share(EACH), units.SHARE),
+        Column("Cached", cache_share(EACH), units.SHARE),
         Column("Requests", of_servers(requests(EACH)), units.COUNT),
         Column("Lost", of_servers(lost_share(EACH)), units.SHARE, meaning=LOSSES),
-        Column("Begun again", asked.increase(serving.PREEMPTIONS, by=EACH), units.COUNT),
     ],
     sort="Waiting",
     help=f"One row per vLLM server and model. Times: p95. {MINUTES} Generated: tokens per second in the time range. "
-    "Cache: how full it is. Prompts cached: share of their tokens found in it. Begun again: requests that lost their place.",
+    "Cache: how full it is. Cached: share of the prompts' tokens that were found in it.",
     no_data=NO_SERVERS,
     link="serving",
     runbook="ServingQueueing",
@@ -245,9 +244,10 @@ endings = timeseries(
     asked.rate(serving.REQUESTS, by=serving.OUTCOME),
     unit=units.PER_SECOND,
     stacked=True,
-    colours={**OUTCOMES, "rejected": "purple"},
+    colours={**OUTCOMES, "rejected": "purple", "invalid": "yellow"},
     help="Requests per second by outcome. A gateway's are its servers' requests again: choose one server. "
-    "rejected: turned away, for too many wait. cancelled: the caller hung up; vLLM tells hardly any of these.",
+    "rejected: turned away, for there were too many. invalid: the request was at fault. cancelled: the caller hung up; "
+    "vLLM tells hardly any of these.",
     no_data=NO_REQUESTS,
     runbook="ServingFailing",
 )

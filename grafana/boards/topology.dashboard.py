@@ -144,7 +144,7 @@ graph = node_graph(
             EDGE,
         ),
     },
-    units=(units.SHORT, units.SECONDS),
+    words={"mainstat": ("calls", 1), "secondarystat": ("s", 0.01)},
     arcs={"ok": GOOD, "errors": BAD},
     links={
         "Open this agent": ("agent", "agent"),

@@ -14,17 +14,16 @@ from grafana.house.colours import NEUTRAL, steps
 from grafana.house.links import board_url
 from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets
 from grafana.house.promql import Expr
-from grafana.house.units import Unit
 
 NODE = ("id", "title", "subtitle")
 EDGE = ("id", "source", "target")
 STAT = "stat"
 
 
-def relabelled(expr: Expr, name: str, *sources: str, prefix: str = "", separator: str = ":") -> Expr:
+def relabelled(expr: Expr, name: str, *sources: str, prefix: str = "", suffix: str = "", separator: str = ":") -> Expr:
     """With one label more, made of others: `prefix` and their values with the separator between them."""
     if len(sources) == 1:
-        text = f'label_replace({expr.text}, "{name}", "{prefix}$1", "{sources[0]}", "(.*)")'
+        text = f'label_replace({expr.text}, "{name}", "{prefix}$1{suffix}", "{sources[0]}", "(.*)")'
     elif sources and not prefix:
         quoted = ", ".join(f'"{one}"' for one in sources)
         text = f'label_join({expr.text}, "{name}", "{separator}", {quoted})'
@@ -45,7 +44,7 @@ def node_graph(
     *,
     nodes: Mapping[str, Expr],
     edges: Mapping[str, Expr],
-    units: tuple[Unit, Unit],
+    words: Mapping[str, tuple[str, float]],
     arcs: Mapping[str, str],
     help: str,
     links: Mapping[str, tuple[str, str]],
@@ -55,14 +54,14 @@ def node_graph(
 ) -> Panel:
     """nodes, edges: field -> query with the labels NODE or EDGE. arcs: node field -> colour; they add up to 1.
 
-    units: of mainstat and of secondarystat. links: title of a link in the menu of a node -> (board, variable), which
-    gets the node's title.
+    words: field that is shown -> (its unit, the step that it is rounded to). links: title of a link in the menu of a
+    node -> (board, variable), which gets the node's title.
     """
     if wrong := [field for field, expr in nodes.items() if set(expr.by) != set(NODE)]:
         raise ValueError(f"{title}: expected labels {', '.join(NODE)} in nodes' {', '.join(wrong)}")
     if wrong := [field for field, expr in edges.items() if set(expr.by) != set(EDGE)]:
         raise ValueError(f"{title}: expected labels {', '.join(EDGE)} in edges' {', '.join(wrong)}")
-    exprs = [relabelled(expr, STAT, prefix=field) for field, expr in [*nodes.items(), *edges.items()]]
+    exprs = [_column(field, expr, words) for field, expr in [*nodes.items(), *edges.items()]]
     body = Modern(
         kind="nodeGraph",
         title=title,
@@ -80,15 +79,24 @@ def node_graph(
             }
         ],
         options={
-            "nodes": {
-                **_units(units),
-                "arcs": [{"field": f"arc__{name}", "color": colour} for name, colour in arcs.items()],
-            },
-            "edges": _units(units),
+            "nodes": {"arcs": [{"field": f"arc__{name}", "color": colour} for name, colour in arcs.items()]},
+            "edges": {},
             "zoomMode": "cooperative",
         },
     )
     return Panel(body, height=height, width=width)
+
+
+def _column(field: str, expr: Expr, words: Mapping[str, tuple[str, float]]) -> Expr:
+    """The query with the name of its column in a label. What is shown in words is a text in a label itself: the panel
+    gives a number two decimals, whatever it counts.
+    """
+    if field not in words:
+        return relabelled(expr, STAT, prefix=field)
+    unit, step = words[field]
+    text = f'count_values by ({", ".join(expr.by)}) ("{field}", round({expr.text}, {step:g}))'
+    told = relabelled(replace(expr, text=text, by=(*expr.by, field), infix=False), field, field, suffix=f" {unit}")
+    return relabelled(told, STAT, prefix=f"{field} of")
 
 
 def _two_tables(nodes: int, edges: int) -> list[Json]:
@@ -105,10 +113,6 @@ def _two_tables(nodes: int, edges: int) -> list[Json]:
             {"id": "merge", "options": {}, "filter": of_group},
         ]
     return made
-
-
-def _units(units: tuple[Unit, Unit]) -> Json:
-    return {"mainStatUnit": units[0].id, "secondaryStatUnit": units[1].id}
 
 
 def _menu(title: str, target: tuple[str, str]) -> Json:

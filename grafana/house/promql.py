@@ -98,6 +98,10 @@ class Expr:
         matched = f"and on ({', '.join(other.by)})"
         return replace(_infix(self, matched, other), by=self.by)
 
+    def without(self, other: Expr) -> Expr:
+        """Only the series that the other has not, by all of the other's labels."""
+        return replace(_infix(self, f"unless on ({', '.join(other.by)})", other), by=self.by)
+
     def scaled(self, other: Expr) -> Expr:
         """Times the one value that the other has for its labels."""
         matched = f"* on ({', '.join(other.by)}) group_left ()"

@@ -18,7 +18,6 @@ USD_SMALL = Unit("prefix:$", 5)  # one call or a thousand tokens cost fractions 
 USD_SIGNED = Unit("currencyUSD", 2)  # with the sign before the $; shortens thousands
 USD_PER_HOUR = Unit("count:USD/h")  # count: shortens thousands and adds the words
 COUNT = Unit("locale", 0)
-SHORT = Unit("short")  # 1.2 K: where there is little room
 PER_SECOND = Unit("count:/s")
 PER_HOUR = Unit("count:/h")
 TOKENS_PER_SECOND = Unit("count:tok/s", 1)

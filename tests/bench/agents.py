@@ -29,7 +29,7 @@ from support import free_port
 from support_instrument import Application
 
 HOSTS = 100
-ROUNDS = 5
+ROUNDS = 3
 
 COLLECTOR = """
 receivers: {{otlp: {{protocols: {{http: {{endpoint: 127.0.0.1:{port}}}}}}}}}

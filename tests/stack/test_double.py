@@ -67,6 +67,20 @@ def test_a_call_that_several_see_is_billed_once(house: House, instrumentations: 
     assert house.value("fleetwatch_receiver_rejected_total") == 0
 
 
+@pytest.mark.parametrize("instrumentations", [[OPENTELEMETRY, OPENLLMETRY], [OPENLLMETRY, OPENTELEMETRY]])
+def test_a_call_that_two_tell_by_metrics_alone_is_billed_once(house: House, instrumentations: Sequence[str]) -> None:
+    with openai_stub() as api:
+        run_application(house.http, api, ROUNDS, instrumentations, signals="metrics")
+    # Each tells the two chats and the embedding; a refusal has no tokens.
+    counted = {
+        labels(**WHO, model=CHAT_MODEL, operation="chat", outcome="ok"): 2 * ROUNDS,
+        labels(**WHO, model=EMBEDDING_MODEL, operation="embeddings", outcome="ok"): ROUNDS,
+    }
+    wait_for(lambda: house.metrics("llm_requests_total") == counted, 30, f"{counted} on /metrics")
+    assert _duplicates(house)["other_instrumentation"] == 3 * ROUNDS
+    assert house.value("llm_tokens_total", kind="output", model=CHAT_MODEL) == ROUNDS * (300 + 20)
+
+
 def _duplicates(house: House) -> dict[str, float]:
     """Sightings that were not counted, by reason."""
     return {dict(key)["reason"]: value for key, value in house.metrics("llm_duplicate_calls_total").items()}

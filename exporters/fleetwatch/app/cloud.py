@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fleetwatch.collect.here import AiServices
 from fleetwatch.settings import Settings, SettingsError
@@ -19,6 +21,7 @@ def aws_of(settings: Settings) -> Aws | None:
     from fleetwatch.aws.access import Access, Account  # noqa: PLC0415 - see above
     from fleetwatch.aws.session import Aws  # noqa: PLC0415 - see above
 
+    _check_endpoint(settings.aws.endpoint_url)
     _check_accounts(settings)
     aws = settings.aws
     accounts = [Account(item.name, item.role_arn, item.external_id) for item in aws.accounts]
@@ -51,6 +54,23 @@ def prices_of(settings: Settings) -> PriceBook:
     from fleetwatch.app.prices import price_book  # noqa: PLC0415 - the price table is slow to load
 
     return price_book(settings)
+
+
+def _check_endpoint(url: str) -> None:
+    """Credentials of roles are in STS's answers, and session tokens in each request."""
+    parts = urlsplit(url)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    if url and not (safe and parts.hostname):
+        raise SettingsError(
+            f'aws.endpoint_url: expected an address like https://vpce.example, http only on this machine, got "{url}"'
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_accounts(settings: Settings) -> None:

@@ -201,6 +201,8 @@ def trouble_of(error: Exception, api: str, operation: str, where: str) -> Troubl
 def _fix(cause: Cause, code: str, api: str, operation: str) -> str:
     if code in _EXPIRED:
         return "The credentials have run out: renew them, or give the exporter a role, which renews itself."
+    if cause == "credentials" and not code:
+        return "Give the exporter an identity: a role of its machine or pod, or a profile of AWS' files (aws.profile)."
     return {
         "denied": f"Allow {action(api, operation)} to the exporter's identity, as in {POLICY}.",
         "credentials": (
@@ -230,8 +232,10 @@ def _cause_of_code(code: str, status: int) -> Cause:
 
 
 def _message(error: Exception) -> str:
+    """AWS's own words, the first line: where a signature is wrong the others repeat the request with its token."""
     response: Any = getattr(error, "response", {})
-    return str((response.get("Error") or {}).get("Message", "")) or type(error).__name__
+    text = str((response.get("Error") or {}).get("Message", "")).strip()
+    return text.partition("\n")[0].partition("The Canonical String")[0] or type(error).__name__
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, NamedTuple
 
 from fleetwatch import __version__
@@ -25,6 +26,9 @@ ROLE_SESSION = "fleetwatch"
 
 RENEW_BEFORE = 600.0
 """Seconds before its end that a role is taken on anew."""
+
+RENEW_PAUSE = 600.0
+"""Seconds between two renewals of credentials that AWS does not take; a region that is switched off takes none."""
 
 CONNECTIONS = 16
 """Kept open by each client, at most: all sources share it, and each asks a target from one thread."""
@@ -60,6 +64,7 @@ class Aws:
         self._roles: dict[Account, _Role] = {}
         self._clients: dict[tuple[str, Target], Any] = {}
         self._numbers: dict[Account, str] = {}
+        self._renewed: dict[Account, float] = {}
 
     def targets(self) -> list[Target]:
         """Every region of every account. Raises Trouble where no region is known."""
@@ -74,10 +79,11 @@ class Aws:
             try:
                 client = self._client(api, target)
                 answer: dict[str, Any] = getattr(client, _method(client, operation))(**parameters)
-            except Trouble:
-                raise
             except Exception as error:
-                raise trouble_of(error, api, operation, str(target)) from error
+                found = error if isinstance(error, Trouble) else trouble_of(error, api, operation, str(target))
+                if found.cause == "credentials":
+                    self._renew(target.account)
+                raise found from error
             finally:
                 _asking.reset(before)
             return answer
@@ -94,6 +100,19 @@ class Aws:
     def identity(self, target: Target, calls: Calls) -> dict[str, Any]:
         """Who we are there: Account, Arn. Needs no permission. Raises Trouble."""
         return self.caller("sts", target, calls)("GetCallerIdentity", {})
+
+    def _renew(self, account: Account) -> None:
+        """Look for credentials again with the next request: somebody may have renewed the file that they come from."""
+        now = self._clock()
+        with self._lock:
+            if abs(now - self._renewed.get(account, float("-inf"))) < RENEW_PAUSE:
+                return
+            self._renewed[account] = now
+            self._own = None
+            self._roles.pop(account, None)
+            self._numbers.pop(account, None)
+            own_or_this = {key for key in self._clients if not key[1].account.role_arn or key[1].account == account}
+            self._clients = {key: client for key, client in self._clients.items() if key not in own_or_this}
 
     def _usual_region(self) -> str:
         try:
@@ -125,16 +144,12 @@ class Aws:
         return role.session
 
     def _own_session(self) -> Any:
-        from botocore.session import Session  # noqa: PLC0415 - only programs with AWS sources load the SDK
-
         with self._lock:
             if self._own is None:
-                self._own = Session(profile=self._access.profile or None)
+                self._own = _new_session(self._access.profile)
             return self._own
 
     def _take_on(self, account: Account, target: Target) -> _Role:
-        from botocore.session import Session  # noqa: PLC0415 - see above
-
         own = self._own_session()
         with self._lock:
             sts = self._make(own, "sts", target.region)
@@ -144,12 +159,12 @@ class Aws:
         except Exception as error:
             raise trouble_of(error, "sts", "AssumeRole", str(target)) from error
         found = answer["Credentials"]
-        session = Session(profile=self._access.profile or None)
+        session = _new_session(self._access.profile)
         session.set_credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
         return _Role(session, found["Expiration"].timestamp())
 
     def _make(self, session: Any, api: str, region: str) -> Any:
-        from botocore.config import Config  # noqa: PLC0415 - see above
+        from botocore.config import Config  # noqa: PLC0415 - only programs with AWS sources load the SDK
 
         access = self._access
         config = Config(
@@ -163,6 +178,22 @@ class Aws:
         client = session.create_client(api, region_name=region, endpoint_url=access.endpoint_url or None, config=config)
         client.meta.events.register("response-received", _count)
         return client
+
+
+def _new_session(profile: str) -> Any:
+    from botocore.session import Session  # noqa: PLC0415 - see above
+
+    session = Session(profile=profile or None)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> Any:
+    """AWS's descriptions of its services, several MB of JSON: read once for all accounts."""
+    from botocore.session import Session  # noqa: PLC0415 - see above
+
+    return Session().get_component("data_loader")
 
 
 def _method(client: Any, operation: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSet, Sequence
 from typing import TypeVar
 
 from fleetwatch.aws.calls import Trouble
@@ -17,37 +17,46 @@ THREADS = 8
 """At once. An account has about 30 regions; each answer is waited for most of the time."""
 
 
-def each(targets: Sequence[T], work: Callable[[T], R], patience: float) -> dict[T, R | Exception]:
+def each(
+    targets: Sequence[T], work: Callable[[T], R], patience: float, hanging: MutableSet[T] | None = None
+) -> dict[T, R | Exception]:
     """What work gave or raised, for each target. patience: seconds for all together.
 
     What has no answer by then gets a Trouble; a thread that hangs is left behind, a daemon, and what it gives later is
-    thrown away.
+    thrown away. hanging: kept by the caller from call to call: a target that still hangs gets no second thread.
     """
+    hanging = set() if hanging is None else hanging
     waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
     answers: queue.SimpleQueue[tuple[T, R | Exception]] = queue.SimpleQueue()
-    for target in targets:
+    asked = [target for target in targets if target not in hanging]
+    for target in asked:
         waiting.put(target)
+    over = threading.Event()
 
     def run() -> None:
-        while True:
+        while not over.is_set():
             try:
                 target = waiting.get_nowait()
             except queue.Empty:
                 return
+            hanging.add(target)
             try:
                 answers.put((target, work(target)))
             except Exception as error:
                 answers.put((target, error))
+            finally:
+                hanging.discard(target)
 
-    for number in range(min(THREADS, len(targets))):
+    for number in range(min(THREADS, len(asked))):
         threading.Thread(target=run, name=f"aws {number}", daemon=True).start()
     found: dict[T, R | Exception] = {}
     until = time.monotonic() + patience
-    while len(found) < len(targets):
+    while len(found) < len(asked):
         try:
             target, answer = answers.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             break
         found[target] = answer
+    over.set()
     late = Trouble("unreachable", f"no answer within {patience:g} s", "Look at network, proxy and aws.endpoint_url.")
     return {target: found.get(target, late) for target in targets}

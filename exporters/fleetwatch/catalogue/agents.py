@@ -110,7 +110,7 @@ TASK_DURATION = histogram(
 TASK_COST = histogram(
     "agent.task.cost.usd",
     unit="{USD}",
-    help="Cost of the LLM calls of an invocation, sub-agents included.",
+    help="Cost of the LLM calls of an invocation, sub-agents included; of those whose calls all have a price.",
     labels=(AGENT,),
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
     durable=True,
@@ -118,7 +118,7 @@ TASK_COST = histogram(
 TASK_SPENT = counter(
     "agent.task.spent.usd",
     unit="{USD}",
-    help="Cost of outermost invocations, sub-agents included, by how they ended: each dollar once.",
+    help="Known cost of outermost invocations, sub-agents included, by how they ended: each dollar once.",
     labels=(AGENT, TEAM, OUTCOME),
     scale=NANO,
     durable=True,
@@ -126,7 +126,7 @@ TASK_SPENT = counter(
 TASKS_UNPRICED = counter(
     "agent.tasks_unpriced",
     unit="{task}",
-    help="Invocations with calls of unknown price: their cost is too low.",
+    help="Invocations with calls of unknown price: what they cost is not known.",
     labels=(AGENT,),
     durable=True,
 )

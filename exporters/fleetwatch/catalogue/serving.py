@@ -9,8 +9,8 @@ MODEL = label("model", "Model as the server calls it; empty where it speaks of a
 PROVIDER = label("provider", "Who answers behind a gateway, in its words.", at_most=40)
 OUTCOME = label(
     "outcome",
-    "How the request ended; rejected: turned away before it began, for too many wait.",
-    one_of=("ok", "error", "timeout", "cancelled", "rejected"),
+    "How the request ended; rejected: turned away, for there are too many; invalid: the request was at fault.",
+    one_of=("ok", "error", "timeout", "cancelled", "rejected", "invalid"),
 )
 QUANTILE = label("quantile", "Share of requests that took at most so long.", one_of=("0.5", "0.95", "0.99"))
 STATE = label("state", "What a gateway thinks of a deployment.", one_of=("healthy", "degraded", "down"))

@@ -29,7 +29,7 @@ def translate_traces(request: ExportTraceServiceRequest, now: int | None = None)
     for group in request.resource_spans:
         resource = resource_of(group.resource)
         for scope in group.scope_spans:
-            batch.scope, batch.schema_url = scope.scope, scope.schema_url
+            batch.enter(scope.scope, scope.schema_url)
             rest: Iterable[Span] = scope.spans
             for read in _SPANS:
                 rest = read(resource, rest, batch)
@@ -42,7 +42,7 @@ def translate_metrics(request: ExportMetricsServiceRequest, now: int | None = No
     for group in request.resource_metrics:
         resource = resource_of(group.resource)
         for scope in group.scope_metrics:
-            batch.scope, batch.schema_url = scope.scope, scope.schema_url
+            batch.enter(scope.scope, scope.schema_url)
             for read in _METRICS:
                 if read(resource, scope, batch):
                     break
@@ -55,7 +55,7 @@ def translate_logs(request: ExportLogsServiceRequest, now: int | None = None) ->
     for group in request.resource_logs:
         resource = resource_of(group.resource)
         for scope in group.scope_logs:
-            batch.scope, batch.schema_url = scope.scope, scope.schema_url
+            batch.enter(scope.scope, scope.schema_url)
             for read in _LOGS:
                 if read(resource, scope, batch):
                     break

@@ -15,6 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint, ScopeMet
 
 from fleetwatch.catalogue import agents
 from fleetwatch.dialects.parts.dialect import EARLIEST, Batch, Dialect
+from fleetwatch.dialects.parts.metric_points import NO_VALUE
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, clean
 from fleetwatch.records.agents import STATES, AgentBeat
@@ -39,8 +40,6 @@ _LATEST: Final = 1e11
 """Unix seconds, about the year 5100."""
 _MOST_TASKS: Final = 10**9
 _LONGEST_WAIT: Final = 10.0 * 365 * 86_400
-_NO_VALUE: Final = 1
-"""OTLP data point flag: the stream has no value at this time."""
 
 
 class _Point(NamedTuple):
@@ -132,7 +131,7 @@ def _add(
     words, process = _words(sent)
     # Monitoring programs call themselves agents, too; these are others.
     agent = words.get(AGENT, "")
-    if sent.flags & _NO_VALUE or not agent:
+    if sent.flags & NO_VALUE or not agent:
         return
     batch.newest = max(batch.newest, sent.time_unix_nano)
     if sent.time_unix_nano < EARLIEST:

@@ -25,8 +25,6 @@ from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.coding_agent import (
     Handlers,
     Sender,
-    count_untried,
-    digest,
     nowhere,
     read_events,
     sender_of,
@@ -35,11 +33,12 @@ from fleetwatch.dialects.parts.coding_agent import (
 )
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
-from fleetwatch.dialects.parts.identity import span_ids
+from fleetwatch.dialects.parts.identity import digest, span_ids
 from fleetwatch.dialects.parts.log_events import TIMESTAMP, Event, plain
 from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN
+from fleetwatch.dialects.parts.versions import count_untried
 from fleetwatch.records.agents import AgentRun, ToolCall
 from fleetwatch.records.llm import LlmCall
 
@@ -220,6 +219,7 @@ def read_metrics(resource: Resource, scope: ScopeMetrics, batch: Batch) -> bool:
     """Token usage and attempts; all others are details of the program."""
     if not _SCOPE.fullmatch(scope.scope.name):
         return False
+    batch.family = PROGRAM
 
     def describe(found: Mapping[str, str]) -> LlmCall:
         sender = sender_of(resource, PROGRAM, _OWN_NAMES, "", team_in(found.get))

@@ -27,7 +27,6 @@ from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.coding_agent import (
     Handlers,
     Sender,
-    digest,
     nowhere,
     read_events,
     sender_of,
@@ -37,6 +36,7 @@ from fleetwatch.dialects.parts.coding_agent import (
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.digest import digest_of, with_tool
 from fleetwatch.dialects.parts.exit_reason import exit_reason_of
+from fleetwatch.dialects.parts.identity import digest
 from fleetwatch.dialects.parts.log_events import Event
 from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource

@@ -14,6 +14,7 @@ from typing import Any, Final
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, NumberDataPoint, ScopeMetrics
 
 from fleetwatch.dialects.parts.dialect import EARLIEST, Batch, Dialect
+from fleetwatch.dialects.parts.metric_points import NO_VALUE
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.text import clean
 from fleetwatch.records.hosts import Form, HostReport
@@ -22,8 +23,6 @@ SERVICE: Final = "fleetwatch-sidecar"
 HOST: Final = "host_name"
 _ADDED: Final = "fleetwatch."
 """Attributes that our Collector adds to tell streams apart begin so; a label cannot, for its dot."""
-_NO_VALUE: Final = 1
-"""OTLP data point flag: the stream has no value at this time."""
 _MOST_FORMS: Final = 20_000
 """Series remembered. Hosts of one kind have the same ones: a fleet has a few thousand."""
 _LARGEST_FORM: Final = 2_000
@@ -111,7 +110,7 @@ class _Reader:
             self.strangers += 1
         elif at < EARLIEST:
             self.batch.reject("bad_time")
-        elif not point.flags & _NO_VALUE:
+        elif not point.flags & NO_VALUE:
             self.newest = max(self.newest, at)
             form = Form(clean(name), tuple(labels))
             self.forms.append(form)

@@ -17,6 +17,7 @@ from fleetwatch.dialects.parts import vocabulary as words
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.provider_usage import from_python, put_parts
 from fleetwatch.dialects.parts.resource import Resource
+from fleetwatch.dialects.parts.versions import count_outside
 from fleetwatch.records.llm import LlmCall
 
 OLDEST, NEWEST = (1, 0), (1, 0)
@@ -46,7 +47,7 @@ def to_conventions(resource: Resource, spans: Iterable[Span], batch: Batch) -> I
         return spans
     rest: list[Span] = []
     for span in spans:
-        words.count_version(batch, DIALECT.name, OLDEST, NEWEST)
+        count_outside(batch, DIALECT.name, OLDEST, NEWEST)
         found = words.attributes_of(span)
         if words.OPERATION in found:
             _translate(span, found)

@@ -22,6 +22,7 @@ from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.text import BadCountError
 from fleetwatch.dialects.parts.tool_texts import put_result, read_json
+from fleetwatch.dialects.parts.versions import count_outside
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ def read_spans(resource: Resource, spans: Iterable[Span], batch: Batch) -> list[
     for span in spans:
         if any(item.key == KIND for item in span.attributes):
             if has_version:
-                words.count_version(batch, DIALECT.name, OLDEST, NEWEST.get(scope, OLDEST))
+                count_outside(batch, DIALECT.name, OLDEST, NEWEST.get(scope, OLDEST))
             if _read_span(span, resource, batch):
                 continue
         rest.append(span)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.otel_agents import UNNAMED_WORKFLOWS
@@ -17,6 +18,7 @@ from fleetwatch.dialects.parts import vocabulary as words
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.tool_texts import put_result, read_json, shortest
+from fleetwatch.dialects.parts.versions import count_outside
 
 OLDEST, NEWEST = (0, 40), (0, 62)
 """Versions that were tried."""
@@ -79,9 +81,16 @@ def to_conventions(resource: Resource, spans: Iterable[Span], batch: Batch) -> I
         return spans
     spans = list(spans)
     for span in spans:
-        words.count_version(batch, DIALECT.name, OLDEST, NEWEST)
+        count_outside(batch, DIALECT.name, OLDEST, NEWEST)
         _translate(span)
     return spans
+
+
+def name_family(resource: Resource, scope: ScopeMetrics, batch: Batch) -> bool:  # noqa: ARG001 - a Dialect's shape
+    """Makes its instrumentations one: that of a framework keeps those of the SDKs below it silent."""
+    if _is_ours(scope.scope.name):
+        batch.family = DIALECT.name
+    return False
 
 
 def _is_ours(scope: str) -> bool:
@@ -156,4 +165,4 @@ def _arguments(told: dict[str, Any]) -> Any:
     return told
 
 
-DIALECT = Dialect("openllmetry", 70, to_conventions)
+DIALECT = Dialect("openllmetry", 70, to_conventions, name_family)

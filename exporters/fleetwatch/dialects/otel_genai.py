@@ -19,12 +19,10 @@ from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
 from fleetwatch.dialects.parts.evaluation import evaluated_by_span
 from fleetwatch.dialects.parts.identity import NO_SPAN, NO_TRACE, response_key
 from fleetwatch.dialects.parts.resource import Resource
-from fleetwatch.dialects.parts.text import BadCountError, first_text, nano_usd, number, whole
+from fleetwatch.dialects.parts.text import MAX_TOKENS, BadCountError, first_text, nano_usd, number, whole
 from fleetwatch.dialects.parts.versions import cache_outside_input, count_unknown
 from fleetwatch.records.llm import LlmCall, Tokens
 
-MAX_TOKENS = 10**9
-"""Tokens of one call; the largest context windows hold 10**7, so more is a mistake or an attack."""
 MAX_TEMPERATURE = 100
 """Providers take up to 2; more is no temperature."""
 

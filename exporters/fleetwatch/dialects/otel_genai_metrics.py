@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
@@ -29,9 +28,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ScopeMetrics
 from fleetwatch.dialects.otel_genai_names import ATTRIBUTES, Labels, Words, labels_of
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.dialect import Batch
+from fleetwatch.dialects.parts.identity import digest
 from fleetwatch.dialects.parts.metric_points import Point, points_of, value_of
 from fleetwatch.dialects.parts.resource import Resource, attributes_digest
-from fleetwatch.dialects.parts.text import texts
+from fleetwatch.dialects.parts.text import clean, texts
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
 _OLD: Final = "gen_ai.client.token.usage"
@@ -155,10 +155,10 @@ class _ScopeReader:
         labels = labels_of(_words(found, self.resource), self.resource)
         if reading is None or not labels.counted:
             return
-        digest = attributes_digest(item for item in point.attributes if item.key not in {_TYPE, _MODALITY})
+        rest = attributes_digest(item for item in point.attributes if item.key not in {_TYPE, _MODALITY})
         family = "counters" if name in _COUNTERS else name
         side, _ = _SIDES[reading.field]
-        key = (family, side, cumulative, at, digest)
+        key = (family, side, cumulative, at, rest)
         same = self.groups.setdefault(key, [])
         # A reading that comes again is of a second stream of the same attributes: two processes with one identity.
         place = self._times[key, reading[:2]]
@@ -169,20 +169,20 @@ class _ScopeReader:
 
     def records(self, origin: bytes) -> Iterator[UsagePoint]:
         """The groups that hold something. origin: what tells this scope from others."""
-        for (family, side, cumulative, at, digest), same in self.groups.items():
+        for (family, side, cumulative, at, rest), same in self.groups.items():
             for group in same:
                 parts = group.parts()
                 requests = sum(reading.requests for reading in group.readings.values())
                 if not requests and not any(parts):
                     continue
                 whole, start = group.anchor
-                stream = _digest(
-                    self.resource.digest, origin, family.encode(), side.encode(), digest, b"%d %d" % (whole, start)
+                stream = digest(
+                    16, self.resource.digest, origin, family.encode(), side.encode(), rest, b"%d %d" % (whole, start)
                 )
                 # The kinds that came are in the key: parts of a split export are no duplicates of each other.
-                key = _digest(stream, b"%d" % at, repr(sorted(group.readings)).encode())
+                key = digest(16, stream, b"%d" % at, repr(sorted(group.readings)).encode())
                 call = _call(key, at, group.labels, tokens_of(parts), requests, service=self.resource.service)
-                yield UsagePoint(stream, cumulative, start, at, call)
+                yield UsagePoint(stream, cumulative, start, at, call, clean(self.batch.family))
 
 
 def _reading(name: str, found: dict[str, str], tokens: int, count: int) -> _Reading | None:
@@ -222,10 +222,3 @@ def _call(key: bytes, at: int, labels: Labels, tokens: Tokens, requests: int, *,
         requests=requests,
         service=service,
     )
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(b"%d " % len(part) + part)
-    return digest.digest()

@@ -14,6 +14,7 @@ from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.provider_usage import put_parts
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.tool_texts import read_json
+from fleetwatch.dialects.parts.versions import count_outside
 
 OLDEST, NEWEST = (0, 4), (2, 0)
 LOGFIRE_OLDEST, LOGFIRE_NEWEST = (5, 0), (5, 0)
@@ -51,7 +52,7 @@ def to_conventions(resource: Resource, spans: Iterable[Span], batch: Batch) -> I
         return spans
     rest = []
     for span in spans:
-        words.count_version(batch, DIALECT.name, oldest, newest)
+        count_outside(batch, DIALECT.name, oldest, newest)
         if _translate(span, of_logfire=name != "pydantic-ai"):
             rest.append(span)
     return rest

@@ -24,8 +24,6 @@ from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.coding_agent import (
     Handlers,
     Sender,
-    count_untried,
-    digest,
     read_events,
     sender_of,
     step_of,
@@ -35,11 +33,12 @@ from fleetwatch.dialects.parts.coding_agent import (
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
 from fleetwatch.dialects.parts.exit_reason import exit_reason_of
-from fleetwatch.dialects.parts.identity import response_key
+from fleetwatch.dialects.parts.identity import digest, response_key
 from fleetwatch.dialects.parts.log_events import Event
 from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError, first_text
+from fleetwatch.dialects.parts.versions import count_untried
 from fleetwatch.records.agents import AgentRun, Step, ToolCall
 from fleetwatch.records.llm import LlmCall, Tokens
 

@@ -238,6 +238,7 @@ class Agents:
 
     def _read(self, sql: str, trace: bytes, since: int) -> list[Span]:
         """The spans of a trace; of a long one those that ended about `since` or later."""
+        self._traces.index()
         rows = self._db.execute(sql, (trace, 0, WHOLE_TRACE + 1)).fetchall()
         if len(rows) > WHOLE_TRACE:
             rows = self._db.execute(sql, (trace, since - ABOUT, MOST_SPANS)).fetchall()
@@ -283,11 +284,13 @@ class Agents:
 
     def _count_settled(self, settled: tasks.Settled) -> None:
         for task in settled.tasks:
-            self._counts.observe(agents.TASK_COST, (task.agent,), task.cost)
+            if task.is_unpriced:
+                # What it cost is not known; the part that is would make the mean too low.
+                self._counts.add(agents.TASKS_UNPRICED, (task.agent,))
+            else:
+                self._counts.observe(agents.TASK_COST, (task.agent,), task.cost)
             self._counts.observe(agents.TASK_LLM_CALLS, (task.agent,), task.llm_calls * NANO)
             self._counts.observe(agents.TASK_TOOL_CALLS, (task.agent,), task.tool_calls * NANO)
-            if task.is_unpriced:
-                self._counts.add(agents.TASKS_UNPRICED, (task.agent,))
         for agent, team, outcome, cost in settled.spent:
             self._counts.add(agents.TASK_SPENT, (agent, team, outcome), cost)
         for share in settled.models:

@@ -131,7 +131,7 @@ class Firewall:
             new = [number for place, number in enumerate(inserted.numbers) if place not in inserted.spans]
             new = new[: len(judged.counted) - sum(place < len(judged.counted) for place in inserted.spans)]
             if new:
-                self._traces.add_calls(new[0], new[-1], now)
+                self._traces.add_calls(new[0], new[-1], now, [call.span[:16] for call in judged.counted])
         rows = []
         for place in sorted(inserted.spans) if judged.is_plain else range(len(judged.counted)):
             if place >= len(judged.counted):

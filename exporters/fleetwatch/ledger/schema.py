@@ -7,6 +7,7 @@
                  than a year is folded into quarter 0
     answers      the model that answered last to a name that was asked for: see answers.py
     usage_streams, usage_waiting, span_services   state of token metrics: see usage.py
+    usage_families   whose token metrics count, where several instrumentations tell the same: see families.py
     duplicates   sightings that were not counted, by reason
     released     durable series whose true value has been shown, as (Prometheus name, labels as JSON)
     meta         checkpoint: id of the last call that totals and quarters contain, and when that was; pruned_before:
@@ -95,6 +96,10 @@ CREATE TABLE traces_open (
 ) WITHOUT ROWID;
 CREATE INDEX traces_open_due ON traces_open (due) WHERE due > 0;
 CREATE INDEX traces_open_seen ON traces_open (seen);
+CREATE TABLE usage_families (
+    service TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, family TEXT NOT NULL, seen INTEGER NOT NULL,
+    PRIMARY KEY (service, provider, model)
+) WITHOUT ROWID;
 CREATE TABLE evaluations (key BLOB PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX evaluations_seen ON evaluations (seen);
 CREATE TABLE agent_processes (

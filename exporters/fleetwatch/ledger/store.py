@@ -348,6 +348,7 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             result = work()
             self._db.execute("COMMIT")
+            self._traces.committed()
         except BaseException as error:
             try:
                 self._undo(known)
@@ -362,6 +363,7 @@ class Ledger:
         self._labels.undo(known)
         self._usage.forget()
         self._firewall.undo()
+        self._traces.undo()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._agents.undo()

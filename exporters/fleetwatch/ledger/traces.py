@@ -27,6 +27,8 @@ KEPT = 86400 * 10**9
 """Nanoseconds that a span is remembered: agents' work that lasts longer is not seen as a whole."""
 MOST_INDEXED = 1_000_000
 """Spans remembered, 60 MB of memory; of more than that in a day the oldest are forgotten sooner."""
+LATE = 20_000
+"""Calls whose rows the index may lag behind: many at once, in order, cost a third of as many one by one."""
 PRUNE_SPANS = 2000
 """Spans forgotten in one transaction."""
 MOST_PARAMETERS = 200
@@ -77,7 +79,10 @@ _FILL = (
     "INSERT OR IGNORE INTO temp.trace_index SELECT trace, span, at, id FROM trace_spans "
     "WHERE id > (SELECT coalesce(max(id), 0) - ? FROM trace_spans) ORDER BY trace, span"
 )
-_INDEX_NEW = "INSERT OR IGNORE INTO temp.trace_index SELECT trace, span, at, id FROM trace_spans WHERE id > ?"
+_INDEX_NEW = (
+    "INSERT OR IGNORE INTO temp.trace_index SELECT trace, span, at, id FROM trace_spans WHERE id > ? "
+    "ORDER BY trace, span"
+)
 _LAST = "SELECT coalesce(max(id), 0) FROM trace_spans"
 _COLUMNS = ", ".join(SpanRow._fields)
 _PLACES = ", ".join(f"?{number + 1}" for number in range(len(SpanRow._fields)))
@@ -109,51 +114,83 @@ class Traces:
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute(_INDEX)
         db.execute(_FILL, (MOST_INDEXED,))
+        self._indexed = self._last()
+        """Number of the last row that the index has."""
+        self._late: set[bytes] = set()
+        """Traces of rows that it has not."""
+        self._before: tuple[int, set[bytes]] | None = None
+        """Both as they were when the index was brought up to date in this transaction."""
+
+    def index(self) -> None:
+        """Bring the index up to date; whoever reads by it calls this before."""
+        if not self._late:
+            return
+        if self._before is None:
+            self._before = self._indexed, self._late
+        self._index_new()
+        self._late = set()
+
+    def committed(self) -> None:
+        """The transaction is on disk."""
+        self._before = None
+
+    def undo(self) -> None:
+        """The transaction was undone, and the index with it."""
+        if self._before is not None:
+            self._indexed, late = self._before
+            self._late |= late
+        self._before = None
 
     def add(self, rows: Iterable[SpanRow]) -> list[SpanRow]:
         """Insert rows; returns those whose span was not known yet."""
-        before = self._db.execute(_LAST).fetchone()
         new: dict[bytes, SpanRow] = {}
         for row in rows:
+            if not new:
+                self.index()
             # The index does not know of the others yet.
             if row.trace + row.span not in new and self._db.execute(_INSERT, row).rowcount:
                 new[row.trace + row.span] = row
         if new:
-            self._db.execute(_INDEX_NEW, before)
+            self._index_new()
         return list(new.values())
 
     def add_new(self, rows: Sequence[SpanRow]) -> None:
         """Insert rows whose spans are certainly new."""
-        if not rows:
-            return
-        before = self._db.execute(_LAST).fetchone()
-        self._db.executemany(f"INSERT INTO trace_spans ({_COLUMNS}) VALUES ({_PLACES})", rows)
-        self._db.execute(_INDEX_NEW, before)
+        if rows:
+            self.index()
+            self._db.executemany(f"INSERT INTO trace_spans ({_COLUMNS}) VALUES ({_PLACES})", rows)
+            self._index_new()
 
-    def add_calls(self, first: int, last: int, now: int) -> None:
+    def add_calls(self, first: int, last: int, now: int, traces: Iterable[bytes]) -> None:
         """Insert the calls with these numbers, which all have a span of which no sighting has a row."""
-        before = self._db.execute(_LAST).fetchone()
         self._db.execute(_INSERT_CALLS, (now, first, last))
-        self._db.execute(_INDEX_NEW, before)
+        self._late.update(traces)
+        if len(self._late) >= LATE:
+            self.index()
 
     def decide(self, row: SpanRow) -> None:
         """Write what became of a sighting that waited."""
+        self.index()
         if not self._db.execute(_DECIDE, (row.trace, row.span, row.kind, row.call)).rowcount:
             self.add([row])
 
     def find(self, trace: bytes, span: bytes) -> SpanRow | None:
         """One span."""
+        self.index()
         row = self._db.execute(f"{_SELECT} WHERE {ONE_SPAN}", (trace, span)).fetchone()
         return SpanRow(*row) if row else None
 
     def of(self, trace: bytes) -> list[SpanRow]:
         """All spans of a trace, in the order of their coming."""
+        self.index()
         return [SpanRow(*row) for row in self._db.execute(f"{_SELECT} WHERE {OF_TRACE}", (trace,))]
 
     def of_many(self, traces: Iterable[bytes]) -> dict[bytes, list[SpanRow]]:
         """All spans of some traces; a trace that has none is left out."""
         found: dict[bytes, list[SpanRow]] = {}
         wanted = list(traces)
+        if not self._late.isdisjoint(wanted):
+            self.index()
         for start in range(0, len(wanted), MOST_PARAMETERS):
             chunk = wanted[start : start + MOST_PARAMETERS]
             chunk += [NO_TRACE] * (MOST_PARAMETERS - len(chunk))
@@ -164,11 +201,14 @@ class Traces:
     def set_flags(self, flags: Iterable[tuple[int, bytes, bytes]]) -> None:
         """Set the flags of spans: (flags, trace, span) each."""
         rows = [(trace, span, flag) for flag, trace, span in flags]
+        if rows:
+            self.index()
         self._db.executemany(f"UPDATE trace_spans AS s SET flags = ?3 WHERE {ONE_SPAN}", rows)
 
     def prune(self, now: int) -> int:
         """Forget some spans past their time; returns how many."""
-        last = self._db.execute(_LAST).fetchone()[0]
+        self.index()
+        last = self._last()
         found = self._db.execute(
             "SELECT max(id) FROM (SELECT id, seen FROM trace_spans ORDER BY id LIMIT ?) WHERE seen < ? OR id <= ?",
             (PRUNE_SPANS, now - KEPT, last - MOST_INDEXED),
@@ -178,4 +218,19 @@ class Traces:
             "DELETE FROM temp.trace_index WHERE (trace, span) IN (SELECT trace, span FROM trace_spans WHERE id <= ?)",
             old,
         )
-        return self._db.execute("DELETE FROM trace_spans WHERE id <= ?", old).rowcount
+        deleted = self._db.execute("DELETE FROM trace_spans WHERE id <= ?", old).rowcount
+        # Where none is left, numbers begin anew.
+        self._set_indexed()
+        return deleted
+
+    def _index_new(self) -> None:
+        self._db.execute(_INDEX_NEW, (self._indexed,))
+        self._set_indexed()
+
+    def _set_indexed(self) -> None:
+        if self._before is None:
+            self._before = self._indexed, set()
+        self._indexed = self._last()
+
+    def _last(self) -> int:
+        return int(self._db.execute(_LAST).fetchone()[0])

@@ -2,6 +2,7 @@
 
 A point waits (on disk) for `grace` seconds. If spans of the same service came within the last hour, its tokens are
 those of calls that are counted already, and it is a duplicate; else it becomes a call with the confidence `estimated`.
+Where two instrumentations measure the same calls, the points of one count: see families.py.
 A cumulative stream counts by its differences; its last value is on disk, so a restart counts nothing twice. What a
 stream shows at its first sight counts whole: that is what was used since the stream's start.
 """
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+from fleetwatch.ledger.families import Families
 from fleetwatch.ledger.waiting import dump_call, load_call
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
@@ -34,6 +36,7 @@ class Usage:
         self._mode = mode
         self._grace = round(grace * 10**9) if mode == "auto" else 0
         self._spans_noted: dict[str, int] = {}
+        self._families = Families()
         self._next_due: int | None = None
 
     def resume(self, db: sqlite3.Connection, now: int) -> None:
@@ -69,27 +72,31 @@ class Usage:
             self._next_due = db.execute("SELECT coalesce(min(due), 0) FROM usage_waiting").fetchone()[0]
         return 0 < self._next_due <= now
 
-    def due(self, db: sqlite3.Connection, now: int) -> tuple[list[LlmCall], dict[str, int]]:
+    def due(self, db: sqlite3.Connection, now: int) -> tuple[list[LlmCall], Counter[str]]:
         """Calls that points whose time is over stand for, and duplicates by reason."""
         if not self.any_due(db, now):
-            return [], {}
+            return [], Counter()
         calls: list[LlmCall] = []
-        spans_too = 0
+        duplicates: Counter[str] = Counter()
         points = [
             (_load(text), service)
             for text, service in db.execute("SELECT point, service FROM usage_waiting WHERE due <= ?", (now,))
         ]
         for point, service in sorted(points, key=lambda item: item[0].at):
             call = self._difference(db, point) if point.cumulative else point.call
+            # Also of a stream that stands still: its family is still there.
+            counts = self._families.counts(db, point, now)
             if call is None:
                 continue
             if self._mode == "auto" and self._sends_spans(db, service, now):
-                spans_too += call.requests
+                duplicates["metrics_of_spans"] += call.requests
+            elif not counts:
+                duplicates["other_instrumentation"] += call.requests
             else:
                 calls.append(call)
         db.execute("DELETE FROM usage_waiting WHERE due <= ?", (now,))
         self._next_due = db.execute("SELECT coalesce(min(due), 0) FROM usage_waiting").fetchone()[0]
-        return calls, {"metrics_of_spans": spans_too} if spans_too else {}
+        return calls, +duplicates  # without zeros: points may tell tokens alone
 
     def see_spans(self, db: sqlite3.Connection, calls: Iterable[LlmCall], now: int) -> None:
         """Remember which services send their calls as spans."""
@@ -104,11 +111,13 @@ class Usage:
         """Forget streams and services that are long silent."""
         db.execute("DELETE FROM usage_streams WHERE at < ?", (now - STREAM_REMEMBERED,))
         db.execute("DELETE FROM span_services WHERE seen < ?", (now - STREAM_REMEMBERED,))
+        self._families.prune(db, now)
         self._spans_noted = {name: seen for name, seen in self._spans_noted.items() if seen > now - SPANS_REMEMBERED}
 
     def forget(self) -> None:
         """Drop what is remembered beside the file: a transaction was undone."""
         self._spans_noted.clear()
+        self._families.forget()
         self._next_due = None
 
     def _sends_spans(self, db: sqlite3.Connection, service: str, now: int) -> bool:
@@ -138,11 +147,13 @@ class Usage:
 
 
 def _dump(point: UsagePoint) -> str:
-    return json.dumps([point.stream.hex(), point.cumulative, point.start, point.at, dump_call(point.call)])
+    return json.dumps(
+        [point.stream.hex(), point.cumulative, point.start, point.at, dump_call(point.call), point.family]
+    )
 
 
 def _load(text: str) -> UsagePoint:
-    stream, cumulative, start, at, call = json.loads(text)
+    stream, cumulative, start, at, call, *family = json.loads(text)
     # A list: as points were written before calls had a form of their own.
     call = load_call(call if isinstance(call, str) else json.dumps(call))
-    return UsagePoint(bytes.fromhex(stream), cumulative, start, at, call)
+    return UsagePoint(bytes.fromhex(stream), cumulative, start, at, call, *family)

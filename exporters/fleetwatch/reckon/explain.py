@@ -90,7 +90,8 @@ def explain(book: PriceBook, names: Names, tokens: Tokens, at: int) -> Explanati
     return Explanation(
         names=names,
         entry=entry,
-        confidence=quote.confidence,
+        # Of no tokens the price list's own: here nobody failed to tell them.
+        confidence=quote.confidence if any(tokens) else priced.confidence,
         source=priced.source,
         discount_percent=priced.discount_percent,
         band=band,

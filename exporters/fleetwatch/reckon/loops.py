@@ -164,7 +164,7 @@ class Watch:
                 self._tasks.popitem(last=False)
             task = self._tasks[key] = _Task(agent)
         if task.ended and start >= task.ended:
-            # A sub-agent is called again: its calls are those of another run. It may repeat what it did in the one before.
+            # A sub-agent is called again: its calls are another run's. It may repeat what it did in the one before.
             task.ended, task.llm_calls = 0, 0
         task.heard = now
         self._tasks.move_to_end(key)

@@ -12,7 +12,8 @@ How sure a cost is (`confidence`):
   which the table has only the standard price; audio where only text has a price, long cache writes where only short
   ones have; a region whose price the table does not have; a contract price used for a batch or special tier;
   aggregated sources.
-- `unpriced`: no price; the cost is 0 and must not be shown as known.
+- `unpriced`: no price, or no token counts of a call that went well and is priced by its tokens (some senders tell none
+  of streams); the cost is 0 and must not be shown as known. A call that failed without a token costs nothing.
 
 Cached input without a cache price costs what input costs and image tokens what text tokens cost, as the providers bill
 it; both are `priced`. A model that the table lists with no price at all is free when its name ends with `:free`, else
@@ -168,6 +169,8 @@ class PriceBook:
             unsure = all_unsure
         if per_request:
             cost += per_request * call.requests
+        elif not cost and not estimated and _untold(call) and any(rates):
+            return _without_price(call)
         confidence = current[3]
         for kind in unsure:
             if tokens[kind]:
@@ -313,6 +316,11 @@ def _without_price(call: LlmCall) -> Quote:
         return Quote(call.reported_cost, REPORTED)
     # A call that failed without a token costs nothing, whatever the model: a mistyped name lacks no price.
     return Quote(0, PRICED if call.outcome != "ok" and not any(call.tokens) else UNPRICED)
+
+
+def _untold(call: LlmCall) -> bool:
+    """Whether the tokens of a call that went well are not told. (One point of an aggregate tells calls or tokens.)"""
+    return call.outcome == "ok" and not any(call.tokens)
 
 
 def _context(match: model_names.Match | None, names: Names) -> tuple[dict[str, str], frozenset[str]]:

@@ -83,3 +83,5 @@ class UsagePoint(NamedTuple):
     """Unix nanoseconds of the point's start and time."""
     call: LlmCall
     """Labels and the point's own values: its tokens, and its count as `requests`. `key` is that of (stream, time)."""
+    family: str = ""
+    """The instrumentation that measured: what one family tells of a service adds up, two families tell the same calls."""

@@ -269,7 +269,7 @@ class Bills(Section, frozen=True):
 class Agents(Section, frozen=True):
     """Agents: who should be there, when a task's cost is settled, and what is a loop."""
 
-    expected: Annotated[list[str], why("Names of agents that should be there; one that never reports is told, too.")] = []
+    expected: Annotated[list[str], why("Names of agents that should be there; who never reports is missed.")] = []
     missing_after: Annotated[float, why("Of its own intervals without a beat, after which it is missed.", ge=2)] = 3.0
     forget_after: Annotated[Seconds, why("How long a missing process is shown; `agents forget` ends it.")] = 86400.0
     max_processes: Annotated[int, why("Processes of agents taken at most; the others are counted.", gt=0)] = 1000

@@ -50,6 +50,17 @@ def test_accounts_and_regions_are_the_settings(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("url", ["http://vpce.example", "http://10.0.0.1:4566", "vpce.example", "https://", "ftp://localhost"])
+def test_credentials_go_in_the_clear_to_this_machine_alone(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"aws\.endpoint_url: expected an address like https"):
+        aws_of(settings(tmp_path, endpoint_url=url))
+
+
+@pytest.mark.parametrize("url", ["", "https://vpce.example", "http://127.0.0.1:4566", "http://localhost:4566"])
+def test_endpoints_that_are_taken(tmp_path: Path, url: str) -> None:
+    assert aws_of(settings(tmp_path, endpoint_url=url)) is not None
+
+
 @pytest.mark.parametrize(
     ("accounts", "why"),
     [

@@ -14,9 +14,10 @@ from fleetwatch.aws.calls import Calls, Trouble
 from fleetwatch.aws.session import Aws
 from fleetwatch.catalogue import exporter
 from support_aws import own_identity
-from support_cloudwatch import BAD_TOKEN, EXPIRED, OWN_ACCOUNT, THROTTLED, CloudWatch, denied
+from support_cloudwatch import BAD_TOKEN, EXPIRED, OWN_ACCOUNT, THROTTLED, CloudWatch, Refusal, denied
 
 EU = Target(Account(), "eu-west-1")
+OFF = Target(Account(), "me-south-1")
 LIST = {"Namespace": "AWS/Bedrock"}
 
 
@@ -133,6 +134,58 @@ def test_nobody_listens_is_told_from_a_wrong_answer(cloud: CloudWatch) -> None:
             "ListMetrics", LIST
         )
     assert caught.value.cause == "unreachable"
+
+
+def test_credentials_that_were_renewed_in_their_file_are_taken_without_a_restart(
+    cloud: CloudWatch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    keys = tmp_path / "credentials"
+    keys.write_text("[default]\naws_access_key_id = old-key\naws_secret_access_key = s\n")
+    call = aws(cloud).caller("cloudwatch", EU, Calls("x"))
+    with pytest.raises(Trouble):
+        call("ListMetrics", LIST)
+    keys.write_text("[default]\naws_access_key_id = own-key\naws_secret_access_key = s\n")
+    assert call("ListMetrics", LIST)["Metrics"] == []
+
+
+def test_a_region_that_takes_no_credentials_does_not_make_clients_anew_each_time(cloud: CloudWatch) -> None:
+    cloud.refuse["me-south-1", "ListMetrics"] = [BAD_TOKEN]
+    access, calls = aws(cloud), Calls("x")
+    good, bad = access.caller("cloudwatch", EU, calls), access.caller("cloudwatch", OFF, calls)
+    clients = set()
+    for _ in range(5):
+        with pytest.raises(Trouble):
+            bad("ListMetrics", LIST)
+        good("ListMetrics", LIST)
+        clients.add(access._client("cloudwatch", EU))
+    assert len(clients) == 1
+
+
+def test_a_role_whose_credentials_end_early_is_taken_on_again(cloud: CloudWatch) -> None:
+    other = Account("test", "arn:aws:iam::444455556666:role/fleetwatch")
+    call = aws(cloud, other).caller("cloudwatch", Target(other, "eu-west-1"), Calls("x"))
+    call("ListMetrics", LIST)
+    cloud.refuse["*", "ListMetrics"] = [EXPIRED]
+    with pytest.raises(Trouble, match="renew them"):
+        call("ListMetrics", LIST)
+    cloud.refuse.clear()
+    call("ListMetrics", LIST)
+    assert cloud.count("AssumeRole") == 2
+
+
+def test_a_wrong_signature_does_not_repeat_the_request_with_its_token(cloud: CloudWatch) -> None:
+    text = (
+        "The request signature we calculated does not match.\n\nThe Canonical String for this request should have been"
+        "\n'POST\nx-amz-security-token:canary'"
+    )
+    for words in (text, text.replace("\n", " ")):
+        cloud.refuse["*", "ListMetrics"] = [Refusal(403, "SignatureDoesNotMatch", words)]
+        with pytest.raises(Trouble, match="does not match") as caught:
+            aws(cloud).caller("cloudwatch", EU, Calls("x"))("ListMetrics", LIST)
+        assert caught.value.cause == "credentials"
+        assert "canary" not in str(caught.value)
 
 
 def test_the_exporter_says_its_name(cloud: CloudWatch) -> None:

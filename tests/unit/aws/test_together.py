@@ -6,6 +6,7 @@ import threading
 
 from fleetwatch.aws.calls import Trouble
 from fleetwatch.aws.together import THREADS, each
+from support import wait_for
 
 
 def test_each_target_gets_its_answer_or_its_failure() -> None:
@@ -32,6 +33,29 @@ def test_targets_that_hang_do_not_hold_up_the_others() -> None:
     assert isinstance(late, Trouble)
     assert late.cause == "unreachable"
     assert late.why == "no answer within 0.5 s"
+
+
+def test_a_target_that_hangs_gets_no_second_thread_and_a_queue_ends_with_its_call() -> None:
+    wake = threading.Event()
+    asked: list[str] = []
+    hanging: set[str] = set()
+
+    def work(name: str) -> str:
+        asked.append(name)
+        if name.startswith("hangs"):
+            wake.wait(20)
+        return name
+
+    hang = [f"hangs {number}" for number in range(THREADS)]
+    for _ in range(3):
+        found = each([*hang, "waits"], work, 0.1, hanging)
+    # From the second call on it is the only one that is asked.
+    assert (asked.count("waits"), found["waits"]) == (2, "waits")
+    assert sorted(asked) == sorted([*hang, "waits", "waits"])
+    assert all(isinstance(found[name], Trouble) for name in hang)
+    wake.set()
+    wait_for(lambda: not hanging, 5)
+    assert each(hang, lambda name: name, 5, hanging) == {name: name for name in hang}
 
 
 def test_more_targets_than_threads_are_all_asked() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -226,6 +227,31 @@ def test_two_processes_with_one_identity_in_one_request_stay_apart() -> None:
         (START + 5 * SECOND, Tokens(output=2)),
     }
     assert len({point.stream for point in points(found)}) == 4
+
+
+def test_very_many_processes_with_one_identity_take_no_more_time_than_others() -> None:
+    """The square of 20,000 would be half a minute."""
+    request = metrics_of([counter("input_tokens", {"text": 1}, start_time_unix_nano=START - n) for n in range(20_000)])
+    before = time.process_time()
+    assert len(translate_metrics(request, NOW).records) == 20_000
+    assert time.process_time() - before < 10
+
+
+@pytest.mark.parametrize(
+    ("scope", "family"),
+    [
+        ("opentelemetry.instrumentation.genai.openai", "opentelemetry.instrumentation.genai.openai"),
+        ("opentelemetry.instrumentation.openai.v1", "openllmetry"),
+        ("opentelemetry.instrumentation.langchain", "openllmetry"),
+        ("@traceloop/instrumentation-openai", "openllmetry"),
+        ("openlit.otel.metrics", "openlit.otel.metrics"),
+        ("", ""),
+    ],
+)
+def test_a_point_tells_whose_instrumentation_measured_it(scope: str, family: str) -> None:
+    request = metrics_of([histogram(observed("input", 100))])
+    request.resource_metrics[0].scope_metrics[0].scope.name = scope
+    assert [point.family for point in points(translate_metrics(request, NOW))] == [family]
 
 
 def test_token_usage_of_an_agent_run_repeats_its_calls_and_is_left_out() -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fleetwatch.ledger import schema, traces
+from fleetwatch.ledger import Ledger, schema, traces
 from fleetwatch.ledger.traces import AGAIN, CALL, DOUBTFUL, KEPT, STEP, WAITING, SpanRow, Traces
+from support_ledger import BOOK
+from support_tasks import Clock, llm, span_id, trace_id
 
 T = b"one trace's name"
 U = b"the other trace's name"[:16]
@@ -109,3 +111,42 @@ def test_more_spans_than_memory_is_meant_for_are_forgotten_sooner(
     with closing(opened(path)) as after_a_restart:
         assert len(Traces(after_a_restart).of(T)) == 4
     assert (table.prune(0), len(table.of(T))) == (6, 4)
+
+
+def test_where_all_are_forgotten_numbers_begin_anew(db: sqlite3.Connection) -> None:
+    table = Traces(db)
+    table.add(row(number) for number in range(10))
+    assert table.prune(KEPT + 1) == 10
+    assert table.add([row(1)]) == [row(1)]
+    assert table.of(T) == [row(1)]
+
+
+class TestIndex:
+    """The index may lag behind; nobody notices."""
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+        monkeypatch.setattr(traces, "LATE", 5)
+        ledger = Ledger(tmp_path / "of-calls.db", BOOK, clock=Clock())
+        yield ledger
+        ledger.close()
+
+    def test_calls_are_found_whether_or_not_it_has_them(self, ledger: Ledger) -> None:
+        for number in range(12):
+            ledger.commit([llm("call", "root", trace=f"t{number}")])
+            table = ledger._traces
+            assert [item.kind for item in table.of(trace_id(f"t{number // 2}"))] == [CALL]
+        assert ledger.commit([llm("call", "root", trace="t11"), llm("root", trace="t11")]).calls == 0
+
+    def test_what_is_undone_was_never_there_and_what_was_there_stays(self, ledger: Ledger) -> None:
+        for number in range(40):
+            ledger.commit([llm("call", "root", trace=f"t{number}")])
+            # The first makes the index be read; the second cannot be stored.
+            bad = [llm(f"c{number}", "root", trace=f"t{number}"), llm("x", trace=f"u{number}", duration=1 << 70)]
+            with pytest.raises(OverflowError):
+                ledger.commit(bad)
+            assert ledger._traces.find(trace_id(f"t{number}"), span_id(f"c{number}")) is None
+        for number in range(40):
+            assert ledger.commit([llm("root", trace=f"t{number}")]).duplicates == {"enclosing": 1}
+        found = ledger.query("SELECT count(*) FROM temp.trace_index"), ledger.query("SELECT count(*) FROM trace_spans")
+        assert found == ([(80,)], [(80,)])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fleetwatch.ledger import Ledger
+from fleetwatch.ledger import Ledger, LedgerError
+from fleetwatch.ledger.families import FAMILY_REMEMBERED
 from fleetwatch.ledger.usage import Mode, Usage
-from fleetwatch.records.llm import Tokens
+from fleetwatch.records.llm import Tokens, UsagePoint
 from support_ledger import BOOK, COST, requests_and_cost
 from support_llm import call, point
 
@@ -156,3 +160,97 @@ def test_never_leaves_metrics_out(path: Path) -> None:
     ledger = opened(path, clock, "never")
     assert ledger.commit([point(requests=1)]).points == 0
     ledger.close()
+
+
+SECOND = 10**9
+ONE, OTHER = "opentelemetry.instrumentation.genai.openai", "openllmetry"
+
+
+def told(family: str, requests: int, at: int, **fields: Any) -> UsagePoint:
+    """The running sums of one family's stream."""
+    tokens = Tokens(input=100 * requests, output=10 * requests)
+    stream = f"{family}-{fields.get('model', '')}".encode()[-16:]
+    return point(stream=stream, family=family, requests=requests, tokens=tokens, at=at, **fields)
+
+
+def test_of_two_instrumentations_that_tell_one_call_the_first_counts_and_stays_over_a_restart(path: Path) -> None:
+    clock = [10**18]
+    ledger = opened(path, clock)
+    ledger.commit([told(OTHER, 2, 1), told(ONE, 2, 2)])
+    clock[0] += 16 * SECOND
+    assert ledger.settle().duplicates == {"other_instrumentation": 2}
+    assert requests_and_cost(ledger) == (2, 2 * COST)
+    ledger.close()
+    ledger = opened(path, clock)
+    ledger.commit([told(ONE, 5, 3), told(OTHER, 5, 4)])
+    clock[0] += 16 * SECOND
+    assert ledger.settle().duplicates == {"other_instrumentation": 3}
+    ledger.take()
+    assert [total.requests for _, total in ledger.totals()] == [5]
+    ledger.close()
+
+
+def test_the_streams_of_one_instrumentation_add_up(path: Path) -> None:
+    clock = [10**18]
+    ledger = opened(path, clock)
+    ledger.commit([point(stream=bytes([n]) * 16, family=ONE, requests=1, agent=f"agent-{n}") for n in range(3)])
+    clock[0] += 16 * SECOND
+    assert not ledger.settle().duplicates
+    assert requests_and_cost(ledger) == (3, 3 * COST)
+    ledger.close()
+
+
+def test_instrumentations_of_different_models_or_services_tell_different_calls(path: Path) -> None:
+    clock = [10**18]
+    ledger = opened(path, clock)
+    ledger.commit(
+        [told(ONE, 1, 1), told(OTHER, 1, 1, model="gpt-4o-mini"), told(OTHER + "2", 1, 1, service="shop\x1fbot\x1f2")]
+    )
+    clock[0] += 16 * SECOND
+    assert not ledger.settle().duplicates
+    assert requests_and_cost(ledger)[0] == 3
+    ledger.close()
+
+
+def test_an_instrumentation_that_is_gone_gives_way_and_one_that_only_idles_does_not(path: Path) -> None:
+    clock = [10**18]
+    ledger = opened(path, clock)
+
+    def counted(*points: UsagePoint) -> int:
+        ledger.commit(points)
+        clock[0] += 16 * SECOND
+        ledger.settle()
+        return requests_and_cost(ledger)[0]
+
+    assert counted(told(ONE, 1, 1)) == 1
+    for minute in range(40):
+        clock[0] += 60 * SECOND
+        assert counted(told(ONE, 1, 2 + minute)) == 1
+    assert counted(told(OTHER, 1, 100)) == 1
+    clock[0] += FAMILY_REMEMBERED
+    # What it told until then was counted as the first one's.
+    assert counted(told(OTHER, 4, 101)) == 1 + 3
+    ledger.close()
+
+
+def test_a_transaction_that_was_undone_leaves_no_family_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [10**18]
+    ledger = opened(path, clock)
+    ledger.commit([told(ONE, 1, 1)])
+    clock[0] += 16 * SECOND
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "_write_group", _then_fail(Ledger._write_group))
+        with pytest.raises(LedgerError):
+            ledger.settle()
+    ledger.settle()
+    assert ledger.query("SELECT family FROM usage_families") == [(ONE,)]
+    assert requests_and_cost(ledger) == (1, COST)
+    ledger.close()
+
+
+def _then_fail(write: Callable[..., Any]) -> Callable[..., Any]:
+    def failing(*arguments: Any) -> Any:
+        write(*arguments)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    return failing

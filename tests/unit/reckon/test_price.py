@@ -305,3 +305,23 @@ def test_a_failed_call_without_tokens_lacks_no_price() -> None:
     assert book.quote(failed) == Quote(0, "priced")
     assert book.quote(failed._replace(tokens=Tokens(input=5))) == Quote(0, "unpriced")
     assert book.quote(failed._replace(outcome="ok")) == Quote(0, "unpriced")
+
+
+def test_the_cost_of_a_call_whose_tokens_are_not_told_is_unknown() -> None:
+    """Some senders tell none of streams; that is no call for nothing."""
+    untold = call("openai", "gpt-4o", Tokens())
+    assert BOOK.quote(untold) == Quote(0, UNPRICED)
+    assert BOOK.quote(untold._replace(reported_cost=7)) == Quote(7, REPORTED)
+    assert BOOK.quote(untold._replace(outcome="error")) == Quote(0, PRICED)
+    assert BOOK.quote(untold._replace(outcome="refused")) == Quote(0, PRICED)
+
+
+def test_a_price_that_does_not_depend_on_tokens_needs_none() -> None:
+    free = PriceBook([Override("mine", input=Decimal(0), output=Decimal(0))])
+    assert free.quote(call("openai", "mine", Tokens())) == Quote(0, PRICED)
+    assert BOOK.quote(call("perplexity", "sonar", Tokens())) == Quote(nano(".012"), PRICED)
+
+
+def test_a_point_of_a_metric_that_counts_calls_alone_lacks_no_tokens() -> None:
+    """They come in a point of their own."""
+    assert BOOK.quote(call("openai", "gpt-4o", Tokens(), requests=3), estimated=True) == Quote(0, ESTIMATED)

@@ -5,7 +5,7 @@ Nothing is changed: no ledger is made, no port is taken for longer than a blink,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fleetwatch.app.doctor import machine, outward
 from fleetwatch.app.doctor.finding import Finding
@@ -14,12 +14,11 @@ from fleetwatch.settings import Settings
 __all__ = ["Finding", "examine"]
 
 
-def examine(settings: Settings, *, paid: bool = False) -> Iterator[Finding]:
-    """All findings, as they are made. paid: also ask what costs more than a cent."""
+def examine(settings: Settings, tell: Callable[[str], None], *, paid: bool = False) -> Iterator[Finding]:
+    """All findings, as they are made. tell: is told what takes long. paid: also ask Cost Explorer."""
     yield from machine.settings_hold(settings)
     yield from machine.files(settings)
     yield from machine.ledger(settings)
     yield from machine.ports_of(settings)
     yield from machine.stack_of(settings)
-    yield from outward.identities(settings)
-    yield from outward.sources_once(settings, paid=paid)
+    yield from outward.ask(settings, tell, paid=paid)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fleetwatch import places
 from fleetwatch.app.doctor.finding import Finding
 from fleetwatch.app.here import bill_sources, here_of, sources
 from fleetwatch.aws.calls import Calls, Trouble
 from fleetwatch.aws.together import each
-from fleetwatch.collect.runner import Denied, Incomplete, NoData, Source
+from fleetwatch.collect.here import Here
+from fleetwatch.collect.runner import Denied, Incomplete, NoData, Source, source_names
 from fleetwatch.settings import Settings, SettingsError
 
 LONGER = 5.0
 """Seconds that are waited past the longest time-out of a source."""
 COSTLY = {"aws_cost": "each reading costs 0.01 USD: --paid asks it, too"}
+IN_AWS = {*source_names("ai_services"), "aws_cost"}
+
+
+RUNBOOK = places.RUNBOOKS / "CollectorSourceFailing.md"
 
 
 class _Once(NamedTuple):
@@ -29,12 +35,22 @@ class _Once(NamedTuple):
     failure: Exception | None = None
 
 
-def identities(settings: Settings) -> Iterator[Finding]:
-    """Who the exporter is in each account."""
+def ask(settings: Settings, tell: Callable[[str], None], *, paid: bool) -> Iterator[Finding]:
+    """Who we are in AWS, then the sources; those of AWS only where we are anybody."""
     try:
-        aws = here_of(settings).aws
-    except SettingsError:
-        return  # has been told with the settings
+        here = here_of(settings)
+    except SettingsError:  # has been told with the settings
+        yield Finding("sources", "all", "note", "not asked: the settings do not hold")
+        return
+    known = list(_identities(here))
+    yield from known
+    nobody = any(item.state == "trouble" for item in known) and not any(item.state == "ok" for item in known)
+    yield from _sources_once(settings, here, tell, paid=paid, without=IN_AWS if nobody else ())
+
+
+def _identities(here: Here) -> Iterator[Finding]:
+    """Who the exporter is in each account."""
+    aws = here.aws
     if aws is None:
         yield Finding("aws", "identity", "skipped", "aws.enabled is off")
         return
@@ -55,25 +71,27 @@ def identities(settings: Settings) -> Iterator[Finding]:
             yield Finding("aws", what, "ok", str(found["Arn"]))
 
 
-def sources_once(settings: Settings, *, paid: bool) -> Iterator[Finding]:
+def _sources_once(
+    settings: Settings, here: Here, tell: Callable[[str], None], *, paid: bool, without: Collection[str]
+) -> Iterator[Finding]:
     """One cycle of every enabled source, without a trace: what they keep goes into a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="fleetwatch-doctor-") as folder:
         try:
-            found = _enabled(settings, Path(folder))
+            enabled = _enabled(settings, dataclasses.replace(here, state=None, bills_folder=Path(folder)))
         except SettingsError:
-            return  # has been told with the settings
-        asked = [item for item in found if paid or item.name not in COSTLY]
-        patience = max((item.timeout for item in asked), default=0.0) + LONGER
-        by_name = {item.name: item for item in asked}
+            yield Finding("sources", "all", "note", "not asked: the settings do not hold")
+            return
+        left = {name: "not asked: see aws above" for name in without}
+        left.update({} if paid else COSTLY)
+        by_name = {item.name: item for item in enabled if item.name not in left}
+        patience = max((item.timeout for item in by_name.values()), default=0.0) + LONGER
+        tell(f"asking the sources, which may take {patience:g} s")
         for name, answer in each(list(by_name), lambda name: _once(by_name[name]), patience).items():
             yield from _findings(name, answer, by_name[name].timeout)
-        for item in found:
-            if item.name in COSTLY and not paid:
-                yield Finding("sources", item.name, "skipped", COSTLY[item.name])
+        yield from (Finding("sources", item.name, "skipped", left[item.name]) for item in enabled if item.name in left)
 
 
-def _enabled(settings: Settings, folder: Path) -> list[Source]:
-    here = dataclasses.replace(here_of(settings), state=None, bills_folder=folder)
+def _enabled(settings: Settings, here: Here) -> list[Source]:
     domains = ["exporter", *(["hosts"] if settings.host.enabled else [])]
     domains += ["ai_services"] if settings.aws.enabled else []
     return [*sources(settings, here, *domains), *bill_sources(settings, here)]
@@ -107,4 +125,4 @@ def _findings(name: str, answer: _Once | Exception, timeout: float) -> Iterator[
         yield Finding("sources", name, "trouble", item.why, item.fix, item.permission)
     if not missing:
         text = str(failure) if isinstance(failure, Incomplete) else f"{type(failure).__name__}: {failure}"
-        yield Finding("sources", name, "trouble", text, "Look at the runbook CollectorSourceFailing.")
+        yield Finding("sources", name, "trouble", text, f"Look at {RUNBOOK}.")

@@ -23,6 +23,8 @@ BATCH = 500
 """Queries in a request, at most."""
 MOST_PAGES = 200
 """Of one answer; more are an answer that leads back to itself."""
+RECENTLY = 3 * 3600
+"""Seconds. Only what had values in them is listed, where no older ones are wanted: else two weeks of models are."""
 PERIOD = 60
 """Seconds. The services publish by the minute, and values are not billed, only series and statistics."""
 PERCENTILE_PERIOD = 300
@@ -48,10 +50,11 @@ def requested(MetricDataQueries: Sequence[object] = (), **_more: object) -> int:
     return len(MetricDataQueries) or 1
 
 
-def list_series(call: Call, namespace: str) -> list[Found]:
-    """Series of a namespace with values in the past three hours. Raises Trouble."""
+def list_series(call: Call, namespace: str, *, recently: bool = True) -> list[Found]:
+    """Series of a namespace, with values in the past three hours or else in the past two weeks. Raises Trouble."""
     found = []
-    for page in _pages(call, "ListMetrics", {"Namespace": namespace, "RecentlyActive": "PT3H"}):
+    parameters = {"Namespace": namespace, **({"RecentlyActive": "PT3H"} if recently else {})}
+    for page in _pages(call, "ListMetrics", parameters):
         for item in page.get("Metrics", ()):
             dimensions = sorted((one["Name"], one["Value"]) for one in item.get("Dimensions", ()))
             found.append(Found(namespace, item["MetricName"], tuple(dimensions)))

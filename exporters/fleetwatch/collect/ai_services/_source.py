@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple
 
 from fleetwatch.aws.access import Target
@@ -17,7 +18,7 @@ from fleetwatch.aws.together import each
 from fleetwatch.catalogue import ai_services
 from fleetwatch.catalogue.metric import OTHER, Sample
 from fleetwatch.collect.ai_services import _store
-from fleetwatch.collect.ai_services._cloudwatch import Query, Reading, list_series, read, requested
+from fleetwatch.collect.ai_services._cloudwatch import RECENTLY, Query, Reading, list_series, read, requested
 from fleetwatch.collect.ai_services._health import Limits
 from fleetwatch.collect.ai_services._meaning import Price, Span, Where, facts, statistics
 from fleetwatch.collect.ai_services._pricing import pricing
@@ -70,6 +71,8 @@ class AiSource:
         self._named: dict[str, set[str]] = {"resource": set(), "operation": set()}
         # What was counted as OTHER stays there: its past would be counted again under its own name.
         self._refused: dict[str, set[str]] = {"resource": set(), "operation": set()}
+        self._hanging: set[Target] = set()
+        self._failed: set[Target] = set()
 
     def __call__(self) -> Iterator[Sample]:
         aws = self._here.aws
@@ -83,7 +86,11 @@ class AiSource:
             targets = aws.targets()
         except Trouble as trouble:
             targets, troubles = [], [trouble]
-        for target, answer in each(targets, lambda target: self._ask(aws, target), PATIENCE).items():
+        # Those that failed come last: they take their time, and the others must not wait for it.
+        targets.sort(key=lambda target: target in self._failed)
+        answers = each(targets, lambda target: self._ask(aws, target), PATIENCE, self._hanging)
+        self._failed = {target for target, answer in answers.items() if not _is_whole(answer)}
+        for target, answer in answers.items():
             if isinstance(answer, _Answers):
                 self._accounts[target] = answer.account
                 troubles += self._take(target, answer)
@@ -108,16 +115,27 @@ class AiSource:
         account = target.account.name or aws.number(target, self._calls)
         where = Where(account, target.region)
         call = aws.caller(API, target, self._calls, requested)
-        return _Answers(account, {item.service: self._look(item, where, call) for item in self.namespaces})
+        answers: dict[str, _Answer] = {}
+        unreachable: Trouble | None = None
+        for item in self.namespaces:
+            answer = answers[item.service] = self._look(item, where, call, unreachable)
+            if answer.trouble is not None and answer.trouble.cause == "unreachable":
+                unreachable = answer.trouble  # the next would wait as long for nothing
+        return _Answers(account, answers)
 
-    def _look(self, namespace: Namespace, where: Where, call: Call) -> _Answer:
+    def _look(self, namespace: Namespace, where: Where, call: Call, unreachable: Trouble | None) -> _Answer:
         """List what there is, where it is time, and read it; where listing fails, read on what is known."""
         now = self._here.clock()
         state = (self._states or {}).get((namespace.service, where)) or State(namespace.service, where, 0)
-        answer = _Answer(state.times(now), series=state.series)
-        if now - state.listed >= DISCOVER:
+        times = state.times(now)
+        answer = _Answer(times, series=state.series)
+        trouble = unreachable or self._ahead(state, times)
+        if trouble is not None:
+            return answer._replace(trouble=trouble)
+        if not 0 <= now - state.listed < DISCOVER:
             try:
-                found = [item for name in namespace.names for item in list_series(call, name)]
+                recently = now - times.start < RECENTLY
+                found = [item for name in namespace.names for item in list_series(call, name, recently=recently)]
                 answer = answer._replace(found=found, series=chosen(namespace, found))
             except Trouble as trouble:
                 answer = answer._replace(trouble=trouble)
@@ -128,6 +146,14 @@ class AiSource:
             return answer._replace(reading=read(call, queries, answer.times.start, answer.times.end))
         except Trouble as trouble:
             return answer._replace(trouble=trouble)
+
+    def _ahead(self, state: State, times: Times) -> Trouble | None:
+        """What was read by a clock that was ahead cannot be read again, and not be told from what was counted."""
+        if times.start < times.end:
+            return None
+        until, now = (f"{datetime.fromtimestamp(item, UTC):%Y-%m-%dT%H:%MZ}" for item in (state.read_until, times.end))
+        why = f"{state.service} in {state.where.region} was read until {until}, and this machine's clock says {now}"
+        return Trouble("error", why, f"Set the clock; if it was ahead before, remove {self._file}: counters restart.")
 
     def _take(self, target: Target, answers: _Answers) -> Iterator[Trouble]:
         assert self._states is not None  # noqa: S101 - loaded before anything is asked
@@ -221,6 +247,10 @@ class AiSource:
         return []
 
 
+def _is_whole(answer: _Answers | Exception) -> bool:
+    return isinstance(answer, _Answers) and all(item.trouble is None for item in answer.by_service.values())
+
+
 def _queries(series: Series) -> list[Query]:
     column = series.column
     if column.kind == "duration":
@@ -237,6 +267,7 @@ def _problems(reading: Reading, target: Target) -> Iterator[Trouble]:
 
 def _as_trouble(error: Exception, target: Target) -> Trouble:
     if isinstance(error, Trouble):
-        return Trouble(error.cause, f"{target}: {error.why}", error.fix, error.permission)
+        why = error.why if str(target) in error.why else f"{target}: {error.why}"
+        return Trouble(error.cause, why, error.fix, error.permission)
     log.error("%s: %s", target, error, exc_info=error)
     return Trouble("error", f"{target}: {type(error).__name__}: {error}", "")

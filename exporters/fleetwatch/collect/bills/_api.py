@@ -1,8 +1,8 @@
 """Asking an administration interface over HTTPS: one key from a file, pages of JSON, plain errors.
 
-No redirects: the key goes to the configured host alone. Proxies of the environment are used, they see a closed tunnel;
-a `.netrc` is not, it would take the place of the key. Neither a key nor a vendor's own words, which may repeat it,
-gets into a message.
+No redirects: the key goes to the configured host alone. Proxies of the environment are used for https, they see a
+closed tunnel; a `.netrc` is not, it would take the place of the key. Neither a key nor a vendor's own words, which may
+repeat it, gets into a message.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 
 from fleetwatch import __version__
 from fleetwatch.collect.runner import Denied
@@ -40,6 +41,7 @@ LONGEST_WAIT = 3600.0
 
 _OUTCOMES = {200: "ok", 401: "credentials", 403: "denied", 429: "throttled"}
 _KEY = re.compile(rb"[\x21-\x7e]{1,512}")
+_KIND = re.compile(r"[a-z0-9.+-]{1,30}/[a-z0-9.+-]{1,30}(; ?charset=[A-Za-z0-9-]{1,20})?", re.ASCII)
 _WORD = re.compile(r"[a-z0-9_.]{1,60}", re.ASCII)
 
 
@@ -77,6 +79,8 @@ class Api:
         self._denied = denied
         self._counted = counted
         self._session = requests.Session()
+        # In the clear, a proxy of the environment would see the key.
+        self._session.trust_env = parts.scheme == "https"
 
     def pages(self, path: str, query: Query) -> Iterator[dict[str, Any]]:
         """The pages of a report, in order. Raises Denied, ApiError."""
@@ -116,7 +120,7 @@ class Api:
                 outcome = _OUTCOMES.get(response.status_code, "error")
                 if outcome != "ok":
                     raise self._refusal(response, body, where)
-                return _object(body, where)
+                return _object(body, where, response.headers.get("Content-Type", ""))
         except requests.RequestException as error:
             outcome = "unreachable"
             raise ApiError(f"{where}: {_why(error)}") from None
@@ -152,8 +156,9 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _body(response: requests.Response, where: str) -> bytes:
+    """Raises ApiError, requests.RequestException."""
     parts, size, end = [], 0, time.monotonic() + WHOLE
-    for part in response.iter_content(1 << 16):
+    for part in _pieces(response):
         size += len(part)
         if size > LARGEST:
             raise ApiError(f"{where}: expected at most {LARGEST >> 20} MiB, got more")
@@ -163,13 +168,23 @@ def _body(response: requests.Response, where: str) -> bytes:
     return b"".join(parts)
 
 
-def _object(body: bytes, where: str) -> dict[str, Any]:
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body as it comes: iter_content waits for whole pieces, for hours where a byte comes every few seconds."""
+    try:
+        while part := response.raw.read1(1 << 16, decode_content=True):
+            yield part
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise requests.ConnectionError(type(error).__name__) from None
+
+
+def _object(body: bytes, where: str, kind: str) -> dict[str, Any]:
     try:
         found = json.loads(body, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("data"), list):
-        raise ApiError(f"{where}: expected a JSON object with data, got {body[:40]!r}")
+        said = kind if _KIND.fullmatch(kind) else "no type"
+        raise ApiError(f"{where}: expected a JSON object with data, got {len(body)} bytes of {said}")
     return found
 
 

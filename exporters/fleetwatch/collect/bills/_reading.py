@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from fleetwatch.collect.bills._api import ApiError
 from fleetwatch.collect.bills._shelf import iso
 from fleetwatch.collect.runner import Denied
 from fleetwatch.reckon.bills import DAY
+from fleetwatch.records.bills import BillRow
 
 Key = tuple[str, str]
-"""Account and line."""
+"""Account and line, as the provider calls them."""
 
 NO_ACCOUNT = "default"
 MAX_TEXT = 120
@@ -82,8 +85,7 @@ class Reading:
         page: dict[Key, int] = {}
         try:
             for account, line, nano in rows():
-                key = (clean(account), clean(line))
-                page[key] = page.get(key, 0) + nano
+                page[account, line] = page.get((account, line), 0) + nano
         except ValueError as error:
             self.problems.append(f"{where}: {iso(day)}: {error}")
             self._refused.add(day)
@@ -91,6 +93,14 @@ class Reading:
             self.costs.pop(day, None)
             return
         self.costs.setdefault(day, {}).update(page)
+
+    def rows(self) -> Iterator[tuple[int, tuple[BillRow, ...]]]:
+        """Each day with its rows, in order. Names that are the same when cut short are one row: no money is lost."""
+        for day, costs in self.costs.items():
+            sums: Counter[Key] = Counter()
+            for (account, line), nano in costs.items():
+                sums[clean(account), clean(line)] += nano
+            yield day, tuple(BillRow(*key, nano) for key, nano in sorted(sums.items()))
 
 
 def clean(text: str) -> str:
@@ -138,6 +148,28 @@ def buckets_of(page: Mapping[str, Any], where: str) -> Iterable[dict[str, Any]]:
         if not isinstance(bucket, dict):
             raise ValueError(f"{where}: data: expected objects, got {bucket!r:.60}")
         yield bucket
+
+
+def take_costs(
+    pages: Iterable[Mapping[str, Any]],
+    where: str,
+    found: Reading,
+    day_of: Callable[[Mapping[str, Any], str, Reading], int],
+    rows: Callable[[Mapping[str, Any]], Iterable[tuple[str, str, int]]],
+) -> None:
+    """A report of costs, bucket by bucket. Raises ValueError for a bucket that is no day of the span."""
+    for page in pages:
+        for bucket in buckets_of(page, where):
+            found.bill(day_of(bucket, where, found), where, partial(rows, bucket))
+
+
+def added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Tokens by kind, of all parts together."""
+    sums: dict[str, int] = {}
+    for part in parts:
+        for kind, tokens in part.items():
+            sums[kind] = sums.get(kind, 0) + tokens
+    return sums
 
 
 def moment(found: object, where: str) -> float:

@@ -13,7 +13,7 @@ from fleetwatch.collect.bills._reading import Reading, Span
 from fleetwatch.collect.here import BillAccess, Here
 from fleetwatch.collect.runner import Incomplete, NoData
 from fleetwatch.reckon import bills as reckon
-from fleetwatch.records.bills import Bill, BillDay, BillRow, TokenDay
+from fleetwatch.records.bills import Bill, BillDay, TokenDay
 
 FIRST_PAUSE, LONGEST_PAUSE = 300.0, 3600.0
 """Seconds to the next try after a failure, doubled each time."""
@@ -87,7 +87,8 @@ class BillSource(ABC):
         self._tried_at = now
         if found.problems:
             self._failures += 1
-            pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 10), LONGEST_PAUSE)
+            # Up to `refresh`, where that is longer: a bill that costs money is not asked more often for being broken.
+            pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 10), max(LONGEST_PAUSE, self.access.refresh))
             self._next_at = now + max(pause, found.wait or 0.0)
         else:
             self._failures = 0
@@ -97,9 +98,12 @@ class BillSource(ABC):
     def _merged(self, known: Bill, found: Reading, now: float) -> Bill:
         """What is known now: days that came take the place of older ones."""
         days, tokens = dict(known.days), dict(known.tokens)
-        for day, rows in found.costs.items():
-            in_order = tuple(BillRow(*key, nano) for key, nano in sorted(rows.items()))
-            read = BillDay(day, now, in_order, day in found.estimated)
+        if not found.problems:
+            # A clock that was ahead has read days that have not been: they would stay the last settled ones.
+            days = {day: one for day, one in days.items() if day < found.span.end}
+            tokens = {day: one for day, one in tokens.items() if day < found.span.end}
+        for day, rows in found.rows():
+            read = BillDay(day, now, rows, day in found.estimated)
             days[day] = reckon.taken_in(days.get(day), read, self.access.lag)
         for day, (kinds, uncosted) in found.tokens.items():
             tokens[day] = TokenDay(day, now, kinds, uncosted)

@@ -19,12 +19,14 @@ from fleetwatch.collect.bills._reading import (
     NO_ACCOUNT,
     Reading,
     Span,
+    added,
     buckets_of,
     check_currency,
     count,
     moment,
     named,
     rows_of,
+    take_costs,
 )
 from fleetwatch.collect.bills._shelf import iso
 from fleetwatch.collect.runner import source
@@ -66,10 +68,7 @@ def _query(span: Span, *more: tuple[str, str]) -> Query:
 
 def _costs(api: Api, found: Reading) -> None:
     query = _query(found.span, ("group_by[]", "workspace_id"), ("group_by[]", "description"))
-    for page in api.pages(COSTS, query):
-        for bucket in buckets_of(page, COSTS):
-            day = _day(bucket, COSTS, found)
-            found.bill(day, COSTS, lambda bucket=bucket: _cost_rows(bucket))  # type: ignore[misc]  # its default
+    take_costs(api.pages(COSTS, query), COSTS, found, _day, _cost_rows)
 
 
 def _cost_rows(bucket: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
@@ -85,16 +84,10 @@ def _tokens(api: Api, found: Reading) -> None:
     by_day: dict[int, tuple[dict[str, int], int]] = {}
     for page in api.pages(USAGE, _query(found.span, ("group_by[]", "service_tier"))):
         for bucket in buckets_of(page, USAGE):
-            kinds: dict[str, int] = {}
-            uncosted = 0
-            for row in rows_of(bucket):
-                own = _kinds(row)
-                for kind, tokens in own.items():
-                    kinds[kind] = kinds.get(kind, 0) + tokens
-                if row.get("service_tier") == _NO_COST:
-                    uncosted += sum(own.values())
+            rows = rows_of(bucket)
+            uncosted = added(_kinds(row) for row in rows if row.get("service_tier") == _NO_COST)
             # A day that comes again on another page takes its own place.
-            by_day[_day(bucket, USAGE, found)] = (kinds, uncosted)
+            by_day[_day(bucket, USAGE, found)] = (added(map(_kinds, rows)), sum(uncosted.values()))
     found.tokens = by_day
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from fleetwatch.aws.access import Account, Target
@@ -63,7 +64,7 @@ class AwsCost(BillSource):
         for page in pages:
             for result in page.get("ResultsByTime") or ():
                 day = _day(result, found)
-                found.bill(day, OPERATION, lambda result=result: self._rows(result))  # type: ignore[misc]  # its default
+                found.bill(day, OPERATION, partial(self._rows, result))
                 if result.get("Estimated"):
                     found.estimated.add(day)
 

@@ -17,11 +17,13 @@ from fleetwatch.collect.bills._reading import (
     NO_ACCOUNT,
     Reading,
     Span,
+    added,
     buckets_of,
     check_currency,
     count,
     named,
     rows_of,
+    take_costs,
 )
 from fleetwatch.collect.runner import source
 from fleetwatch.reckon.bills import DAY, nano
@@ -58,10 +60,7 @@ def _query(span: Span, *more: tuple[str, str]) -> Query:
 
 def _costs(api: Api, found: Reading) -> None:
     query = _query(found.span, ("group_by[]", "project_id"), ("group_by[]", "line_item"))
-    for page in api.pages(COSTS, query):
-        for bucket in buckets_of(page, COSTS):
-            day = _day(bucket, COSTS, found)
-            found.bill(day, COSTS, lambda bucket=bucket: _cost_rows(bucket))  # type: ignore[misc]  # its default
+    take_costs(api.pages(COSTS, query), COSTS, found, _day, _cost_rows)
 
 
 def _cost_rows(bucket: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
@@ -75,22 +74,16 @@ def _cost_rows(bucket: Mapping[str, Any]) -> Iterable[tuple[str, str, int]]:
 
 def _tokens(api: Api, found: Reading) -> None:
     """Chats and embeddings together: one without the other would be too little."""
-    by_day: dict[int, dict[str, int]] = {}
+    by_report: list[dict[int, dict[str, int]]] = []
     for path in USAGE:
         days: dict[int, dict[str, int]] = {}
         for page in api.pages(path, _query(found.span)):
             for bucket in buckets_of(page, path):
-                kinds: dict[str, int] = {}
-                for row in rows_of(bucket):
-                    for kind, tokens in _kinds(row).items():
-                        kinds[kind] = kinds.get(kind, 0) + tokens
                 # A day that comes again on another page takes its own place.
-                days[_day(bucket, path, found)] = kinds
-        for day, kinds in days.items():
-            known = by_day.setdefault(day, {})
-            for kind, tokens in kinds.items():
-                known[kind] = known.get(kind, 0) + tokens
-    found.tokens = {day: (kinds, 0) for day, kinds in by_day.items()}
+                days[_day(bucket, path, found)] = added(map(_kinds, rows_of(bucket)))
+        by_report.append(days)
+    every = sorted({day for days in by_report for day in days})
+    found.tokens = {day: (added(days.get(day, {}) for days in by_report), 0) for day in every}
 
 
 def _kinds(row: Mapping[str, Any]) -> dict[str, int]:

@@ -31,6 +31,7 @@ _LATENCIES: Final = {
     serving.QUEUE_TIME: ("litellm_request_queue_time_seconds", "model"),
     serving.GATEWAY_OVERHEAD: ("litellm_overhead_latency_metric", "litellm_model_name"),
 }
+_FAILED: Final = {"408": "timeout", "504": "timeout", "429": "rejected", "499": "cancelled"}
 _STATES: Final = {0.0: "healthy", 1.0: "degraded", 2.0: "down"}
 
 
@@ -107,6 +108,4 @@ def _outcome(status: str) -> str:
 
 
 def _failure(status: str) -> str:
-    if status in {"408", "504"}:
-        return "timeout"
-    return "cancelled" if status == "499" else "error"
+    return _FAILED.get(status) or ("invalid" if status.startswith("4") else "error")

@@ -10,20 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Record
-from fleetwatch.dialects.parts.identity import parent_of, span_ids
+from fleetwatch.dialects.parts.identity import digest, parent_of, span_ids
 from fleetwatch.dialects.parts.log_events import Event, events_of
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError
 from fleetwatch.records.agents import Step
-
-Version = tuple[int, int]
-_VERSION: Final = re.compile(r"v?(\d{1,6})\.(\d{1,6})")
 
 
 class Sender(NamedTuple):
@@ -71,15 +68,6 @@ def team_in(told: Callable[[str], str | None]) -> str:
     return next((team for key in TEAM_KEYS if (team := told(key))), "")
 
 
-def digest(size: int, *parts: str) -> bytes:
-    """`size` bytes that tell these texts from others."""
-    made = blake2b(digest_size=size)
-    for part in parts:
-        raw = part.encode()
-        made.update(b"%d " % len(raw) + raw)
-    return made.digest()
-
-
 def nowhere(trace: bytes) -> bytes:
     """Id of a span that nobody sends, to be the parent of a call or tool of such a trace.
 
@@ -109,10 +97,3 @@ def timely(span: Span, batch: Batch) -> bool:
         return True
     batch.reject("bad_time")
     return False
-
-
-def count_untried(batch: Batch, dialect: str, version: str, tried: Collection[Version], items: int) -> None:
-    """Count the items of a version that the dialect was not tried with; major and minor number tell."""
-    found = _VERSION.match(version)
-    if items and (found is None or (int(found[1]), int(found[2])) not in tried):
-        batch.unknown_version(dialect, items)

@@ -50,9 +50,15 @@ class Batch:
         """The instrumentation scope that is being read."""
         self.schema_url = ""
         """Of that scope: which version of the conventions it follows; may be empty."""
+        self.family = ""
+        """Whose instrumentation that scope is: its name, or one for all scopes of a sender that has several."""
         self.newest = now
         """Latest time of any item, also of those refused for it; Unix ns."""
         self.now = now
+
+    def enter(self, scope: InstrumentationScope, schema_url: str) -> None:
+        """The scope that is read from now on."""
+        self.scope, self.schema_url, self.family = scope, schema_url, scope.name
 
     def reject(self, reason: str, items: int = 1) -> None:
         self.rejected[reason] = self.rejected.get(reason, 0) + items

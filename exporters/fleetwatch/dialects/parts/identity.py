@@ -35,3 +35,13 @@ def parent_of(span: Span) -> bytes:
     """Span id of the parent, 8 bytes; empty for a root, and for what cannot be a parent."""
     parent = span.parent_span_id
     return b"" if len(parent) != 8 or parent in {NO_SPAN, span.span_id} else parent
+
+
+def digest(size: int, *parts: str | bytes) -> bytes:
+    """`size` bytes that tell these parts from others."""
+    made = blake2b(digest_size=size)
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        # Lengths first: ("a", "bc") and ("ab", "c") differ.
+        made.update(b"%d " % len(raw) + raw)
+    return made.digest()

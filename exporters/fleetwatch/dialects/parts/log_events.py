@@ -16,12 +16,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch
 from fleetwatch.dialects.parts.identity import span_ids
-from fleetwatch.dialects.parts.text import BadCountError, clean, whole
+from fleetwatch.dialects.parts.text import MAX_TOKENS, BadCountError, clean, whole
 
 NAME: Final = "event.name"
 TIMESTAMP: Final = "event.timestamp"
-MAX_TOKENS: Final = 10**9
-"""Tokens of one call; the largest context windows hold 10**7, so more is a mistake or an attack."""
 _LONGEST: Final = 30 * 86400 * 1000
 """Milliseconds that anything may take."""
 

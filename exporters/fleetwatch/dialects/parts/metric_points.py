@@ -20,7 +20,7 @@ MAX_POINT: Final = 10**12
 """Tokens of one point: 30,000 a second for a year. A cumulative point holds its process's whole life."""
 
 Point = HistogramDataPoint | ExponentialHistogramDataPoint | NumberDataPoint
-_NO_VALUE: Final = 1
+NO_VALUE: Final = 1
 """OTLP data point flag: the stream has no value at this time."""
 
 
@@ -61,7 +61,7 @@ def observations_of(point: Point, batch: Batch) -> int | None:
 
 
 def _checked(point: Point, value: tuple[int, int] | None, batch: Batch) -> tuple[int, int] | None:
-    if point.flags & _NO_VALUE:
+    if point.flags & NO_VALUE:
         return None
     start, at = point.start_time_unix_nano, point.time_unix_nano
     batch.newest = max(batch.newest, at)

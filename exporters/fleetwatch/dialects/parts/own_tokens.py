@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from typing import NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -18,9 +17,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.dialect import Batch
+from fleetwatch.dialects.parts.identity import digest
 from fleetwatch.dialects.parts.log_events import plain
 from fleetwatch.dialects.parts.metric_points import observations_of, points_of, value_of
 from fleetwatch.dialects.parts.resource import Resource, attributes_digest
+from fleetwatch.dialects.parts.text import clean
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
 NO_TOKENS = Tokens()
@@ -95,12 +96,12 @@ def token_points(metric: Metric, meaning: TokenMetric, resource: Resource, descr
         for whole in same:
             if any(whole.tokens.values()):
                 has_whole, start = whole.anchor
-                stream = _digest(
-                    resource.digest, metric.name.encode(), family.encode(), rest, b"%d %d" % (has_whole, start)
+                stream = digest(
+                    16, resource.digest, metric.name.encode(), family.encode(), rest, b"%d %d" % (has_whole, start)
                 )
-                key = _digest(stream, b"%d" % at, repr(sorted(whole.tokens)).encode())
+                key = digest(16, stream, b"%d" % at, repr(sorted(whole.tokens)).encode())
                 tokens = tokens_of(_parts(whole, meaning))
-                batch.records.append(_point(stream, key, cumulative, start, at, whole.call, tokens, 0))
+                batch.records.append(_point(stream, key, cumulative, start, at, whole.call, tokens, 0, batch.family))
     return read
 
 
@@ -119,10 +120,12 @@ def call_points(
             continue
         read += 1
         start, at = point.start_time_unix_nano, point.time_unix_nano
-        stream = _digest(resource.digest, metric.name.encode(), attributes_digest(point.attributes), b"%d" % start)
+        stream = digest(16, resource.digest, metric.name.encode(), attributes_digest(point.attributes), b"%d" % start)
         if value:
             batch.records.append(
-                _point(stream, _digest(stream, b"%d" % at), cumulative, start, at, call, NO_TOKENS, value)
+                _point(
+                    stream, digest(16, stream, b"%d" % at), cumulative, start, at, call, NO_TOKENS, value, batch.family
+                )
             )
     return read
 
@@ -136,9 +139,18 @@ def _parts(whole: _Whole, meaning: TokenMetric) -> Parts:
 
 
 def _point(  # noqa: PLR0917 - the fields of a UsagePoint and its call
-    stream: bytes, key: bytes, cumulative: bool, start: int, at: int, call: LlmCall, tokens: Tokens, requests: int
+    stream: bytes,
+    key: bytes,
+    cumulative: bool,
+    start: int,
+    at: int,
+    call: LlmCall,
+    tokens: Tokens,
+    requests: int,
+    family: str,
 ) -> UsagePoint:
-    return UsagePoint(stream, cumulative, start, at, call._replace(key=key, at=at, tokens=tokens, requests=requests))
+    own = call._replace(key=key, at=at, tokens=tokens, requests=requests)
+    return UsagePoint(stream, cumulative, start, at, own, clean(family))
 
 
 def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
@@ -148,10 +160,3 @@ def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
         if text := plain(attribute.value):
             found.setdefault(attribute.key, text)
     return found
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(b"%d " % len(part) + part)
-    return digest.digest()

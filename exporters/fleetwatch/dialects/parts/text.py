@@ -11,6 +11,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 MAX_TEXT = 200
 """Characters of a label value: the longest real names (Bedrock profile ARNs) have about 150."""
 UNKNOWN = "unknown"
+MAX_TOKENS = 10**9
+"""Tokens of one call; the largest context windows hold 10**7, so more is a mistake or an attack."""
 
 # Control characters, line and paragraph separators, bidirectional overrides and lone surrogates: invisible, or they
 # change how the rest of a line looks on a terminal, in a chat message or in an exposition.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.parts import vocabulary as words
-
-LARGEST: Final = 1 << 16
-"""Characters of a JSON text worth reading, as for digests."""
+from fleetwatch.dialects.parts.digest import LARGEST
 
 
 def read_json(text: str) -> Any:

@@ -6,15 +6,11 @@ readers of the conventions do the rest. So a call has one identity, and the same
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
-from fleetwatch.dialects.parts.dialect import Batch
 
 OPERATION: Final = "gen_ai.operation.name"
 AGENT: Final = "gen_ai.agent.name"
@@ -54,11 +50,6 @@ PROVIDERS: Final = {
     "watsonx": "ibm.watsonx.ai",
 }
 """Providers as these senders name them, lower case -> as the conventions do."""
-
-_VERSION: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?")
-
-Version = tuple[int, int]
-"""(major, minor); from 1.0 on the minor number is 0, for it says nothing of what is sent."""
 
 
 def attributes_of(span: Span) -> dict[str, AnyValue]:
@@ -101,19 +92,3 @@ def put_provider(span: Span, sent: str) -> None:
     name = PROVIDERS.get(sent.strip().lower())
     if name is not None:
         put(span, PROVIDER, name)
-
-
-def count_version(batch: Batch, dialect: str, oldest: Version, newest: Version) -> None:
-    """Counts the span if its scope's version is outside of what was tried. A scope without a version says nothing."""
-    sent = _version(batch.scope.version)
-    if sent is not None and not oldest <= sent <= newest:
-        batch.unknown_version(dialect)
-
-
-@functools.lru_cache(maxsize=256)
-def _version(text: str) -> Version | None:
-    found = _VERSION.match(text)
-    if found is None:
-        return None
-    major = int(found[1])
-    return major, int(found[2] or 0) if major == 0 else 0

@@ -11,6 +11,7 @@ import pytest
 from fleetwatch.aws import Account
 from fleetwatch.catalogue import ai_services, exporter
 from fleetwatch.catalogue.metric import Metric
+from fleetwatch.collect.ai_services import _source
 from fleetwatch.collect.ai_services._state import CATCH_UP
 from fleetwatch.collect.ai_services.bedrock import Bedrock
 from fleetwatch.collect.ai_services.bedrock_agents import BedrockAgents
@@ -28,7 +29,7 @@ OK = {"outcome": "ok"}
 def started(cloud: CloudWatch, state: Path | None = None, minutes: int = 60, **more: object) -> Watched:
     """A model that is called 10 times a minute for an hour; watched from the third minute on."""
     for region in more.get("regions", ("eu-west-1",)):  # type: ignore[attr-defined]  # names of regions
-        cloud.put("Invocations", each_minute([1] * 10, minutes), ModelId="m", region=region)
+        cloud.put("Invocations", each_minute(10, minutes), ModelId="m", region=region)
     watched = Watched(Bedrock, cloud, state, **more)  # type: ignore[arg-type]  # passed on
     watched.look(180)
     return watched
@@ -259,6 +260,39 @@ def test_after_a_long_time_down_a_day_is_caught_up_with(cloud: CloudWatch, tmp_p
     assert watched.value(ai_services.REQUESTS, **OK) == (CATCH_UP / 60 + 3 - 3) * 10
 
 
+def test_a_model_that_is_not_in_use_any_more_after_hours_down_is_caught_up_with(
+    cloud: CloudWatch, tmp_path: Path
+) -> None:
+    watched = started(cloud, tmp_path, minutes=30)
+    watched.restart()
+    watched.look(10 * 3600)
+    assert watched.value(ai_services.REQUESTS, **OK) == 300
+
+
+def test_a_clock_that_was_ahead_is_said_and_nothing_is_counted_twice(cloud: CloudWatch, tmp_path: Path) -> None:
+    watched = started(cloud, tmp_path, minutes=300)
+    watched.look(600)
+    watched.look(3 * 3600)
+    ahead = watched.value(ai_services.REQUESTS, **OK)
+    watched.look(-2 * 3600)
+    assert "was read until 2027-01-15T11:13Z, and this machine's clock says 2027-01-15T09:13Z" in str(watched.failure)
+    assert f"remove {tmp_path / 'bedrock.json'}" in str(watched.failure)
+    assert cloud.wrong == []
+    assert watched.value(ai_services.REQUESTS, **OK) == ahead
+    watched.look(2 * 3600 + 300)
+    watched.look()
+    assert watched.failure is None
+    assert watched.value(ai_services.REQUESTS, **OK) == (180 + 600 + 3 * 3600 + 300 - 180) // 60 * 10
+
+
+def test_after_a_region_that_did_not_answer_for_one_service_the_next_is_not_asked(cloud: CloudWatch) -> None:
+    watched = Watched(Bedrock, cloud, timeout=0.3, attempts=1, accounts=(Account("own"),))
+    cloud.silent.add("eu-west-1")
+    watched.look(180)
+    assert watched.total(exporter.API_REQUESTS, outcome="unreachable") == 1
+    assert str(watched.failure).count("Read timeout") == 1
+
+
 @pytest.mark.parametrize(
     "held", ["", "{", "[]", '{"version": 9, "states": []}', '{"version": 1, "states": [{"a": 1}]}']
 )
@@ -348,7 +382,11 @@ def test_a_service_that_falls_silent_has_no_data_and_keeps_its_counters(cloud: C
     assert watched.value(ai_services.REQUESTS, **OK) == 100
 
 
-def test_a_model_that_nobody_calls_any_more_is_forgotten_and_makes_room(cloud: CloudWatch) -> None:
+def test_a_model_that_nobody_calls_any_more_is_forgotten_and_makes_room(
+    cloud: CloudWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Twice a day stands for every five minutes here, and is no outage.
+    monkeypatch.setattr(_source, "RECENTLY", 2 * 86_400)
     cloud.put("Invocations", each_minute(1, 10), ModelId="old")
     for day in range(9):
         cloud.put("Invocations", each_minute(1, 20, since=NOW + 86_400 * day), ModelId="used")

@@ -191,8 +191,8 @@ def test_a_cursor_that_leads_back_ends_the_reading(tmp_path: Path, books: Anthro
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ((200, {}, b"<html>Sign in to the guest network</html>"), "expected a JSON object with data, got b'<html>Sign"),
-        ((200, {}, b"[1]"), "expected a JSON object with data, got b'[1]'"),
+        ((200, {}, b"<html>Sign in to the guest network</html>"), "expected a JSON object with data, got 41 bytes of"),
+        ((200, {}, b"[1]"), "expected a JSON object with data, got 3 bytes of application/json"),
         ((200, {}, b'{"data": {}}'), "expected a JSON object with data"),
         ((200, {}, b'{"data": [1]}'), "data: expected objects, got 1"),
         ((200, {}, b'{"data": [{"starting_at": "now"}]}'), "starting_at: expected a time such as"),

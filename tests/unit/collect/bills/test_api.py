@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -96,6 +98,74 @@ def test_a_provider_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(_api.ApiError, match="no answer in time"):
             list(asker.pages("/v1/organization/costs", ASKED))
         assert counted == {("costs", "unreachable"): 1}
+        asker.close()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_answer_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch, chunked: bool) -> None:
+    """Each byte comes well within the time for a piece, and all of them would take days."""
+    monkeypatch.setattr(_api, "WHOLE", 0.3)
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000000"
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + head + b"\r\n\r\n")
+            while not over.wait(0.02):
+                try:
+                    connection.sendall(b"1\r\n \r\n" if chunked else b" ")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        thread = threading.Thread(target=drip, args=(slow,), daemon=True)
+        thread.start()
+        asker = api(f"http://127.0.0.1:{slow.getsockname()[1]}")
+        try:
+            with pytest.raises(_api.ApiError, match=r"no whole answer in 0\.3 s"):
+                list(asker.pages("/v1/organization/costs", ASKED))
+        finally:
+            over.set()
+            thread.join(5)
+            asker.close()
+
+
+def test_an_answer_that_breaks_off_is_told() -> None:
+    with serving(Openai()) as books:
+        books.odd = {0: (200, {"Content-Length": "1000", "Connection": "close"}, b'{"data": [')}
+        asker = api(books.address)
+        with pytest.raises(_api.ApiError, match="GET /v1/organization/costs: cannot be reached"):
+            list(asker.pages("/v1/organization/costs", ASKED))
+        asker.close()
+
+
+def test_what_is_compressed_is_read() -> None:
+    with serving(Openai()) as books:
+        books.odd = {0: (200, {"Content-Encoding": "gzip"}, gzip.compress(b'{"data": [], "has_more": false}'))}
+        asker = api(books.address)
+        assert list(asker.pages("/v1/organization/costs", ASKED)) == [{"data": [], "has_more": False}]
+        asker.close()
+
+
+def test_a_proxy_of_the_environment_sees_no_key_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(Openai()) as books, serving(Openai()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        asker = api(books.address)
+        assert len(list(asker.pages("/v1/organization/costs", ASKED))) == 1
+        assert (len(books.asked), proxy.asked) == (1, [])
+        asker.close()
+
+
+def test_an_answer_that_repeats_the_key_does_not_get_it_into_a_message() -> None:
+    with serving(Openai()) as books:
+        books.odd = {0: (200, {"Content-Type": f"x/{ADMIN_KEY} y"}, ADMIN_KEY.encode())}
+        asker = api(books.address)
+        with pytest.raises(_api.ApiError, match=r"got \d+ bytes of no type") as caught:
+            list(asker.pages("/v1/organization/costs", ASKED))
+        assert ADMIN_KEY not in f"{caught.value!r}"
         asker.close()
 
 

@@ -100,6 +100,17 @@ def test_aws_is_paid_once_in_six_hours_also_over_restarts(tmp_path: Path, books:
     assert len(books.asked) == 2
 
 
+def test_a_bill_that_cannot_be_understood_is_not_paid_for_more_often(tmp_path: Path, books: CostExplorer) -> None:
+    books.books = {SETTLED: [(ACCOUNT, BEDROCK, "much")]}
+    clock = Clock()
+    source = bill(tmp_path, books, clock)
+    for _ in range(12 * 48):
+        collected(source())
+        clock.now += 300
+    # Two days: after 0, 5, 15, 35, 75, 155, 315 and 635 minutes, then every six hours as good readings are.
+    assert len(books.asked) == 8 + 6
+
+
 def test_only_the_services_of_the_settings_count(tmp_path: Path, books: CostExplorer) -> None:
     books.books = {SETTLED: [(ACCOUNT, BEDROCK, "1"), (ACCOUNT, CLAUDE, "2"), (ACCOUNT, "Amazon Textract", "4")]}
     machine = place(tmp_path, books.url)

@@ -65,6 +65,10 @@ def kept(tmp_path: Path) -> dict[int, int]:
     return {number: day.nano for number, day in days.items() if day.nano}
 
 
+def kept_days(tmp_path: Path) -> set[int]:
+    return set(_shelf.read(tmp_path / "bills" / "openai.json").days)
+
+
 def line_usd(samples: list[Any]) -> dict[tuple[str, str], float]:
     return {sample.labels[1:]: sample.value for sample in samples if sample.metric is bills.LINE_USD}
 
@@ -228,6 +232,20 @@ def test_a_day_counts_as_settled_when_it_was_read_after_the_lag(tmp_path: Path, 
     clock.now = utc(TODAY) + 3599
     settled = [sample.value for sample in collected(source())[0] if sample.metric is bills.SETTLED]
     assert settled == [(TODAY - 1) * DAY]
+
+
+def test_days_that_a_clock_ahead_has_read_do_not_stay(tmp_path: Path, books: Openai, clock: Clock) -> None:
+    source = bill(tmp_path, books, clock)
+    clock.now += 9 * DAY
+    collected(source())
+    assert max(kept_days(tmp_path)) == TODAY + 8
+    clock.now -= 9 * DAY
+    collected(source())
+    assert max(kept_days(tmp_path)) == YESTERDAY
+    books.odd = {number: (503, {}, b"") for number in range(99)}
+    clock.now -= 3 * DAY
+    assert "503" in collected(source())[1]
+    assert max(kept_days(tmp_path)) == YESTERDAY  # a clock that is behind and reads nothing forgets nothing
 
 
 def test_only_closed_days_are_asked_for(tmp_path: Path, books: Openai) -> None:

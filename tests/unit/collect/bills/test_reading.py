@@ -152,7 +152,15 @@ def test_pages_in_any_order_and_any_number_of_times_are_one_bill(
 def test_rows_of_one_page_with_the_same_names_add_up() -> None:
     found = Reading(SPAN)
     found.bill(TODAY - 1, "here", lambda: [("a", "x", 1), ("a", " x ", 2), ("a", "y", 4)])
-    assert found.costs == {TODAY - 1: {("a", "x"): 3, ("a", "y"): 4}}
+    assert dict(found.rows()) == {TODAY - 1: (("a", "x", 3), ("a", "y", 4))}
+
+
+def test_names_that_are_the_same_when_cut_short_lose_no_money() -> None:
+    found = Reading(SPAN)
+    for end, nano in (("1", 5), ("2", 7), ("2", 7)):  # each on a page of its own, the last sent twice
+        found.bill(TODAY - 1, "here", lambda end=end, nano=nano: [("a", "x" * 200 + end, nano)])  # type: ignore[misc]  # its defaults
+    [(_, [row])] = found.rows()
+    assert row.nano == 12
 
 
 def test_a_day_that_was_refused_once_stays_refused() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+
 from fleetwatch.catalogue import serving
-from fleetwatch.catalogue.metric import Sample
+from fleetwatch.catalogue.metric import Metric, Sample
 from fleetwatch.collect.here import Here, ScrapeTargets
 from fleetwatch.collect.serving.litellm_proxy import LitellmProxy
 from support_machines import page
@@ -47,8 +49,7 @@ def test_requests_for_its_own_pages_are_none() -> None:
     assert 'route="/metrics"' in recording("litellm-1.106")
     with ModelServer(recording("litellm-1.106")) as server:
         samples = list(source(server.url)())
-    found = {sample.labels[1:]: sample.value for sample in samples if sample.metric is serving.REQUESTS}
-    assert found == {("broken", "error"): 1, ("gpt-5.5", "ok"): 2}
+    assert found(samples, serving.REQUESTS) == {("broken", "error"): 1, ("gpt-5.5", "ok"): 2}
     assert [sample.value for sample in samples if sample.metric is serving.RUNNING] == [0]
 
 
@@ -57,47 +58,67 @@ def test_deployments_are_counted_by_state() -> None:
     two = f"{recording('litellm-1.106')}litellm_deployment_state{{{other}}} 2.0\n"
     with ModelServer(two) as server:
         samples = list(source(server.url)())
-    found = {sample.labels[1:]: sample.value for sample in samples if sample.metric is serving.DEPLOYMENTS}
-    assert found["openai", "gpt-5.5", "healthy"] == found["openai", "gpt-5.5", "down"] == 1
-    assert found["openai", "broken", "degraded"] == 1
+    states = found(samples, serving.DEPLOYMENTS)
+    assert states["openai", "gpt-5.5", "healthy"] == states["openai", "gpt-5.5", "down"] == 1
+    assert states["openai", "broken", "degraded"] == 1
 
 
-def later() -> list[Sample]:
-    with ModelServer(recording("litellm-later")) as server:
+def told(name: str) -> list[Sample]:
+    with ModelServer(recording(name)) as server:
         return list(source(server.url)())
 
 
-def states(samples: list[Sample]) -> dict[tuple[str, ...], float]:
-    return {sample.labels[1:]: sample.value for sample in samples if sample.metric is serving.DEPLOYMENTS}
+def found(samples: list[Sample], metric: Metric) -> dict[tuple[str, ...], float]:
+    """Values by the labels behind the server's name, without zeros."""
+    return {sample.labels[1:]: sample.value for sample in samples if sample.metric is metric and sample.value}
 
 
 def test_an_outage_is_told_of_the_deployment_that_has_it() -> None:
     """LiteLLM tells it under the group's name, which is no deployment of its own."""
-    assert states(later()) == {
-        ("openai", "broken", "healthy"): 0,
-        ("openai", "broken", "degraded"): 0,
-        ("openai", "broken", "down"): 1,
+    assert 'litellm_model_name="team-chat"' in recording("litellm-1.106-outage")
+    assert found(told("litellm-1.106-outage"), serving.DEPLOYMENTS) == {
+        ("openai", "gpt-4o", "down"): 1,
+        ("openai", "gpt-5.5", "healthy"): 1,
+        ("openai", "own-7b", "healthy"): 1,
     }
 
 
 def test_an_outage_is_over_with_the_first_good_call() -> None:
     """LiteLLM goes on to tell it."""
-    told = recording("litellm-later")
-    over = told.replace(
-        'model_id="50bb7852abe3ed037ddb88a987a2412ef7ec4c040bf70d0c6504b86c6dab1d11"} 1.0',
-        'model_id="50bb7852abe3ed037ddb88a987a2412ef7ec4c040bf70d0c6504b86c6dab1d11"} 0.0',
-    )
-    assert over != told
-    with ModelServer(over) as server:
-        found = states(list(source(server.url)()))
-    assert (found["openai", "broken", "healthy"], found["openai", "broken", "down"]) == (1, 0)
+    assert re.search(r"^litellm_deployment_state{.*} 2.0$", recording("litellm-1.106-recovered"), re.MULTILINE)
+    states = found(told("litellm-1.106-recovered"), serving.DEPLOYMENTS)
+    assert states["openai", "gpt-4o", "healthy"] == 1
+    assert not any(state == "down" for *_, state in states)
 
 
-def test_what_the_gateway_turned_away_was_no_attempt() -> None:
-    found = {sample.labels[1:]: sample.value for sample in later() if sample.metric is serving.DEPLOYMENT_REQUESTS}
-    assert found == {("openai", "broken", "timeout"): 4}
+def test_what_the_gateway_turned_away_was_no_call_to_a_deployment() -> None:
+    assert 'exception_class="ProxyModelNotFoundError"' in recording("litellm-1.106-outage")
+    assert found(told("litellm-1.106-outage"), serving.DEPLOYMENT_REQUESTS) == {
+        ("openai", "gpt-4o", "error"): 2,
+        ("openai", "gpt-5.5", "ok"): 7,
+        ("openai", "own-7b", "ok"): 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("200", "ok"),
+        ("400", "invalid"),
+        ("401", "invalid"),
+        ("408", "timeout"),
+        ("429", "rejected"),
+        ("499", "cancelled"),
+        ("500", "error"),
+        ("504", "timeout"),
+        ("None", "error"),
+    ],
+)
+def test_a_request_ends_as_its_status_says(status: str, outcome: str) -> None:
+    text = f'litellm_proxy_total_requests_metric_total{{requested_model="m",status_code="{status}"}} 1.0\n'
+    with ModelServer(text) as server:
+        assert found(list(source(server.url)()), serving.REQUESTS) == {("m", outcome): 1}
 
 
 def test_calls_at_no_cost_are_counted_by_model_and_reason() -> None:
-    found = {sample.labels[1:]: sample.value for sample in later() if sample.metric is serving.ZERO_COST}
-    assert found == {("gpt-5.5", "pricing_not_applied"): 6}
+    assert found(told("litellm-1.106-outage"), serving.ZERO_COST) == {("own-7b", "missing_pricing_key"): 2}
