@@ -116,7 +116,7 @@ cost = stat(
     runbook="AiServiceUnpriced",
 )
 unpriced = stat(
-    "Tokens without a price",
+    "Unpriced tokens",
     used.increase(ai.UNPRICED).otherwise(calls() * 0),
     unit=units.COUNT,
     meaning=Limits(warn=0.5, bad=1e6),

@@ -53,7 +53,7 @@ billed = stat(
     no_data=NONE_SETTLED,
 )
 metered = stat(
-    "Metered for them",
+    "Metered, same days",
     total(ours.last(bills.METERED_USD, by=(bills.PROVIDER, llm.CONFIDENCE), window="7d")),
     unit=units.USD,
     help="What was metered from the calls themselves for the same days of the same providers.",
@@ -90,7 +90,7 @@ unpriced = stat(
 read = stat(
     "Oldest bill read",
     total(ours.age(bills.READ, by=bills.PROVIDER), how="max"),
-    unit=units.DURATION,
+    unit=units.DAYS,
     meaning=Limits(warn=12 * 3600, bad=86400),
     help="Time since the bill that was read longest ago was last read to its end. What it said then stays here.",
     no_data=NO_BILLS,
@@ -115,7 +115,7 @@ side_by_side = table(
     facts=[
         Facts(ours.last(bills.VERDICT_STATE, by=(*BY, bills.VERDICT)) > 0, {"verdict": "Verdict"}, VERDICTS),
     ],
-    sort="Billed",
+    sort="Days",
     help="Per provider, for the last one, seven and thirty settled days. Drift: billed over metered, less 1; "
     "a dash where nothing was metered. Days: fewer where metering began later. Estimate: the part that the provider "
     "may still change. Tokens on no bill: Anthropic's Priority Tier is on no cost report.",
@@ -196,7 +196,7 @@ confidence = bars(
 settled = bars(
     "Since the last settled day",
     top(5, ours.age(bills.SETTLED, by=bills.PROVIDER)),
-    unit=units.DURATION,
+    unit=units.DAYS,
     help="Time since the end of the last settled day: the provider's lag, and up to a day more.",
     no_data=NONE_SETTLED,
     runbook="BillStale",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,10 @@ pytestmark = pytest.mark.browser
 # Where a click on a value leads: how the address begins and ends.
 LEADS_TO = {
     "ai-services": [("http://127.0.0.1:9464/runbooks/", "/AiServiceUnhealthy")],
-    "agent": [("http://127.0.0.1:9464/runbooks/", "/AgentStuck"), ("/d/fw-models?from=", "&var-provider=anthropic")],
+    "agent": [
+        ("http://127.0.0.1:9464/runbooks/", "/AgentStuck"),
+        ("/d/fw-host?from=", f"&var-host_name={platform.node()}"),
+    ],
     "agents": [
         ("/d/fw-agent?from=", "&var-agent=coder"),
         ("/d/fw-models?from=", "&var-provider=openai"),
