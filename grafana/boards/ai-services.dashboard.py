@@ -287,6 +287,7 @@ asked = table(
             units.USD_ANY,
         ),
     ],
+    titles={"api": "API"},
     sort="Requests",
     help="In the time range. CloudWatch bills each metric asked for by GetMetricData.",
     no_data="Nothing asked",

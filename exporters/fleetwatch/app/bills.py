@@ -211,7 +211,7 @@ def _row(provider: str, both: reckon.Comparison) -> tuple[object, ...]:
 def _remarks(both: reckon.Comparison) -> Iterator[str]:
     """What makes either side less sure."""
     if both.unpriced_requests:
-        yield f"{both.unpriced_requests} calls without a price"
+        yield f"{both.unpriced_requests} call{'s' if both.unpriced_requests > 1 else ''} without a price"
     for confidence in ("reported", "estimated"):
         if both.by_confidence.get(confidence):
             yield f"{_usd(both.by_confidence[confidence])} metered is {confidence}"

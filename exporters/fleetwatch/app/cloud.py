@@ -74,7 +74,16 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_accounts(settings: Settings) -> None:
+    from fleetwatch.catalogue.ai_services import ACCOUNT, REGION  # noqa: PLC0415 - a sidecar has no AI services
+
     accounts = settings.aws.accounts
+    for label, number in ((ACCOUNT, len(accounts)), (REGION, len(set(settings.aws.regions)))):
+        most = settings.labels.limits.get(label.name, label.at_most)
+        if number > most:
+            # Those past the bound would all be one series, which shows one of them instead of their sum.
+            raise SettingsError(
+                f"aws.{label.name}s: expected at most {most} (labels.limits.{label.name}), got {number}"
+            )
     for place, account in enumerate(accounts):
         if account.role_arn and not account.role_arn.startswith("arn:"):
             raise SettingsError(

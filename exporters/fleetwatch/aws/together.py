@@ -13,7 +13,7 @@ from fleetwatch.aws.calls import Trouble
 T = TypeVar("T")
 R = TypeVar("R")
 
-THREADS = 8
+THREADS = 16
 """At once. An account has about 30 regions; each answer is waited for most of the time."""
 
 

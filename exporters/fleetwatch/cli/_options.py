@@ -78,7 +78,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str,
         title=escape(printable(title)) or None, title_justify="left", box=None, pad_edge=False, header_style="bold"
     )
     for name, right in zip(columns, numeric, strict=True):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        # A number is never broken: half of it reads as another one.
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
         table.add_row(*(escape(printable(value)) for value in row))
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)

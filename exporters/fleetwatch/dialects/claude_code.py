@@ -28,9 +28,11 @@ from fleetwatch.dialects.parts.coding_agent import (
     step_of,
     sub_agent,
     team_in,
+    told_arguments,
+    tool_call,
 )
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
-from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
+from fleetwatch.dialects.parts.digest import call_id_digest
 from fleetwatch.dialects.parts.identity import digest, response_key
 from fleetwatch.dialects.parts.log_events import Event
 from fleetwatch.dialects.parts.own_tokens import NO_TOKENS, Kind, TokenMetric, blank_call, token_points
@@ -38,7 +40,7 @@ from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError, nano_usd
 from fleetwatch.dialects.parts.versions import count_untried
 from fleetwatch.records.agents import AgentRun, ToolCall
-from fleetwatch.records.llm import LlmCall, Tokens
+from fleetwatch.records.llm import ECHO, LlmCall, Tokens
 
 SCOPE: Final = "com.anthropic.claude_code"
 """Metrics come under this scope, events and spans under two below it."""
@@ -127,25 +129,12 @@ def _failure(event: Event, sender: Sender) -> LlmCall:
 
 def _tool(event: Event, sender: Sender) -> ToolCall:
     tool, call_id = event.text("tool_name") or UNKNOWN, event.text("tool_use_id")
-    duration = event.nanoseconds("duration_ms") or 0
-    outcome, error = "ok", ""
-    if not event.is_true("success"):
-        outcome, error = outcome_of(STATUS_ERROR, event.text("error_type"), "")
+    ended = ("ok", "") if event.is_true("success") else outcome_of(STATUS_ERROR, event.text("error_type"), "")
     # Both are told only where the user asked for details; tool_input has the arguments as the model gave them.
-    arguments = event.found.get("tool_input", event.found.get("tool_parameters"))
-    return ToolCall(
-        _place(event, "tool", call_id or event.text("event.sequence")),
-        _parent(event),
-        event.at - duration,
-        event.at,
-        sender.agent,
-        sender.team,
-        tool,
-        outcome,
-        error,
-        with_tool(tool, digest_of(arguments)) if arguments is not None else b"",
-        call_id=call_id_digest(call_id),
-    )
+    arguments = told_arguments(event, tool, "tool_input", "tool_parameters")
+    ids = _place(event, "tool", call_id or event.text("event.sequence"))
+    call = tool_call(event, sender, ids, _parent(event), tool, ended, arguments)
+    return call._replace(call_id=call_id_digest(call_id))
 
 
 def _run_of_sub_agent(event: Event, sender: Sender) -> AgentRun:
@@ -274,7 +263,7 @@ def _call_of_span(event: Event, parent: bytes, duration: int, sender: Sender) ->
         outcome=outcome,
         error_type=error,
         duration=call.duration or duration,
-        point="echo",
+        point=ECHO,
     )
 
 

@@ -30,9 +30,11 @@ from fleetwatch.dialects.parts.coding_agent import (
     sender_of,
     team_in,
     timely,
+    told_arguments,
+    tool_call,
 )
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
-from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
+from fleetwatch.dialects.parts.digest import call_id_digest, digest_of
 from fleetwatch.dialects.parts.identity import digest, span_ids
 from fleetwatch.dialects.parts.log_events import TIMESTAMP, Event, plain
 from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
@@ -152,25 +154,12 @@ def _call(event: Event, sender: Sender, *said: str) -> LlmCall:
 
 def _tool(event: Event, sender: Sender) -> ToolCall:
     tool, call_id = event.text("tool_name") or UNKNOWN, event.text("call_id")
-    duration = event.nanoseconds("duration_ms") or 0
-    conversation = event.text("conversation.id")
-    outcome, error = ("ok", "") if event.is_true("success") else outcome_of(STATUS_ERROR, "tool_error", "")
-    arguments, result = event.found.get("arguments"), event.found.get("output")
+    conversation, result = event.text("conversation.id"), event.found.get("output")
     trace = _trace(conversation)
-    return ToolCall(
-        trace + digest(8, "tool", conversation, call_id, event.text(TIMESTAMP)),
-        nowhere(trace),
-        event.at - duration,
-        event.at,
-        sender.agent,
-        sender.team,
-        tool,
-        outcome,
-        error,
-        with_tool(tool, digest_of(arguments)) if arguments is not None else b"",
-        digest_of(result) if result is not None else b"",
-        call_id_digest(call_id),
-    )
+    ids = trace + digest(8, "tool", conversation, call_id, event.text(TIMESTAMP))
+    ended = ("ok", "") if event.is_true("success") else outcome_of(STATUS_ERROR, "tool_error", "")
+    call = tool_call(event, sender, ids, nowhere(trace), tool, ended, told_arguments(event, tool, "arguments"))
+    return call._replace(result=digest_of(result) if result is not None else b"", call_id=call_id_digest(call_id))
 
 
 _EVENTS: Final[Handlers] = {

@@ -32,9 +32,10 @@ from fleetwatch.dialects.parts.coding_agent import (
     sender_of,
     sub_agent,
     team_in,
+    told_arguments,
+    tool_call,
 )
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
-from fleetwatch.dialects.parts.digest import digest_of, with_tool
 from fleetwatch.dialects.parts.exit_reason import exit_reason_of
 from fleetwatch.dialects.parts.identity import digest
 from fleetwatch.dialects.parts.log_events import Event
@@ -138,25 +139,14 @@ def _call(event: Event, sender: Sender, said: str) -> LlmCall:
 
 
 def _tool(event: Event, sender: Sender) -> ToolCall:
-    tool, duration = event.text("function_name") or UNKNOWN, event.nanoseconds("duration_ms") or 0
-    outcome, error = "ok", ""
+    tool, ended = event.text("function_name") or UNKNOWN, ("ok", "")
     if not event.is_true("success"):
         rejected = event.text("decision") == "reject"
-        outcome, error = outcome_of(STATUS_ERROR, "cancelled" if rejected else event.text("error_type"), "")
-    arguments = event.found.get("function_args")
-    told = with_tool(tool, digest_of(arguments)) if arguments is not None else b""
-    return ToolCall(
-        _trace(event) + _identity(8, event, tool, str(duration), told.hex()),
-        nowhere(_trace(event)),
-        event.at - duration,
-        event.at,
-        sender.agent,
-        sender.team,
-        tool,
-        outcome,
-        error,
-        told,
-    )
+        ended = outcome_of(STATUS_ERROR, "cancelled" if rejected else event.text("error_type"), "")
+    arguments = told_arguments(event, tool, "function_args")
+    duration = event.nanoseconds("duration_ms") or 0
+    ids = _trace(event) + _identity(8, event, tool, str(duration), arguments.hex())
+    return tool_call(event, sender, ids, nowhere(_trace(event)), tool, ended, arguments)
 
 
 def _run_of_sub_agent(event: Event, sender: Sender) -> AgentRun:

@@ -15,12 +15,10 @@ from fleetwatch.dialects.parts.identity import NO_TRACE
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import BadCountError, texts
 from fleetwatch.dialects.parts.versions import cache_outside_input, count_unknown
-from fleetwatch.records.llm import LlmCall, Tokens
+from fleetwatch.records.llm import ECHO, LlmCall, Tokens
 
 DETAILS: Final = "gen_ai.client.inference.operation.details"
 """The event that tells a call of a model."""
-ECHO: Final = "echo"
-"""Point of a call that a span may tell better."""
 
 READ: Final = frozenset({"event.name", *TEAM_KEYS})
 """Attributes that are read beside those of spans."""

@@ -21,7 +21,7 @@ from fleetwatch.dialects.parts.identity import NO_SPAN, NO_TRACE, response_key
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.text import MAX_TOKENS, BadCountError, first_text, nano_usd, number, whole
 from fleetwatch.dialects.parts.versions import cache_outside_input, count_unknown
-from fleetwatch.records.llm import LlmCall, Tokens
+from fleetwatch.records.llm import ECHO, LlmCall, Tokens
 
 MAX_TEMPERATURE = 100
 """Providers take up to 2; more is no temperature."""
@@ -247,10 +247,16 @@ def _add_call(  # noqa: PLR0917 - called once a span: keywords cost time
             service,
             labels.asked,
             parent,
-            "",
+            "" if counts[0] or counts[1] else _point_of_untold(labels, counts, told),
             temperature if temperature is None or 0 <= temperature <= MAX_TEMPERATURE else None,
         )
     )
+
+
+def _point_of_untold(labels: Labels, counts: list[int], told: _Told | None) -> str:
+    """`echo` for a call that went well without tokens or cost being told: another sighting may tell them."""
+    is_whole = labels.outcome != "ok" or any(counts) or (told is not None and told.cost is not None)
+    return "" if is_whole else ECHO
 
 
 def _learn(words: list[str | int], resource: Resource) -> Labels:

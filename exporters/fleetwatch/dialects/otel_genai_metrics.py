@@ -180,7 +180,7 @@ class _ScopeReader:
                     16, self.resource.digest, origin, family.encode(), side.encode(), rest, b"%d %d" % (whole, start)
                 )
                 # The kinds that came are in the key: parts of a split export are no duplicates of each other.
-                key = digest(16, stream, b"%d" % at, repr(sorted(group.readings)).encode())
+                key = digest(16, stream, str(at), repr(sorted(group.readings)))
                 call = _call(key, at, group.labels, tokens_of(parts), requests, service=self.resource.service)
                 yield UsagePoint(stream, cumulative, start, at, call, clean(self.batch.family))
 

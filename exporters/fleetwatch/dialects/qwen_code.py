@@ -29,9 +29,11 @@ from fleetwatch.dialects.parts.coding_agent import (
     step_of,
     sub_agent,
     team_in,
+    told_arguments,
+    tool_call,
 )
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
-from fleetwatch.dialects.parts.digest import call_id_digest, digest_of, with_tool
+from fleetwatch.dialects.parts.digest import call_id_digest
 from fleetwatch.dialects.parts.exit_reason import exit_reason_of
 from fleetwatch.dialects.parts.identity import digest, response_key
 from fleetwatch.dialects.parts.log_events import Event
@@ -40,7 +42,7 @@ from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError, first_text
 from fleetwatch.dialects.parts.versions import count_untried
 from fleetwatch.records.agents import AgentRun, Step, ToolCall
-from fleetwatch.records.llm import LlmCall, Tokens
+from fleetwatch.records.llm import ECHO, LlmCall, Tokens
 
 PROGRAM: Final = "qwen-code"
 TRIED: Final = ((0, 24),)
@@ -174,30 +176,20 @@ def _call(event: Event, sender: Sender, key: bytes, provider: str, tokens: Token
         duration=event.nanoseconds("duration_ms"),
         operation="generate_content" if provider.startswith("gcp.") else "chat",
         tokens=tokens,
-        point="echo",
+        point=ECHO,
     )
 
 
 def _tool(event: Event, sender: Sender) -> ToolCall:
-    tool, duration = event.text("function_name") or UNKNOWN, event.nanoseconds("duration_ms") or 0
-    outcome, error = "ok", ""
+    tool, ended = event.text("function_name") or UNKNOWN, ("ok", "")
     if not event.is_true("success"):
-        told = event.text("status") if event.text("status") == "cancelled" else event.text("error_type")
-        outcome, error = outcome_of(STATUS_ERROR, told, "")
-    arguments, call_id = event.found.get("function_args"), event.text("call_id")
-    return ToolCall(
-        _trace(event) + digest(8, "tool", event.text("session.id"), event.text("prompt_id"), call_id, str(event.at)),
-        event.ids[16:],
-        event.at - duration,
-        event.at,
-        sender.agent,
-        sender.team,
-        tool,
-        outcome,
-        error,
-        with_tool(tool, digest_of(arguments)) if arguments is not None else b"",
-        call_id=call_id_digest(call_id),
-    )
+        cancelled = event.text("status") == "cancelled"
+        ended = outcome_of(STATUS_ERROR, "cancelled" if cancelled else event.text("error_type"), "")
+    call_id = event.text("call_id")
+    own = digest(8, "tool", event.text("session.id"), event.text("prompt_id"), call_id, str(event.at))
+    arguments = told_arguments(event, tool, "function_args")
+    call = tool_call(event, sender, _trace(event) + own, event.ids[16:], tool, ended, arguments)
+    return call._replace(call_id=call_id_digest(call_id))
 
 
 _EVENTS: Final[Handlers] = {

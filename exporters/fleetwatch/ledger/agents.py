@@ -10,6 +10,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,9 +19,9 @@ from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.ledger.counts import Change, Counts
 from fleetwatch.ledger.labels import LabelSets
 from fleetwatch.ledger.totals import DURATION, LABELS
-from fleetwatch.ledger.traces import AGENT, KEPT, NO_TRACE, SINCE, STEP, TOOL, SpanRow, Traces
+from fleetwatch.ledger.traces import KEPT, NO_TRACE, SINCE, SpanRow, Traces
 from fleetwatch.reckon import tasks
-from fleetwatch.reckon.span_tree import Span
+from fleetwatch.reckon.span_tree import AGENT, STEP, TOOL, Span
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
 
 LEAST_AT_ONCE = 100
@@ -123,9 +124,8 @@ class Agents:
         once = [tool for tool in new_tools if tool.span not in repeated]
         for tool in once:
             self._count_tool(tool)
-        others = [(tool.span[:16], tool.start) for tool in new_tools]
-        others += [(step.span[:16], step.start) for step in new_steps]
-        self._open(new_runs, [*others, *late], now)
+        inside: list[ToolCall | Step] = [*new_tools, *new_steps]
+        self._open(new_runs, chain(((item.span[:16], item.start) for item in inside), late), now)
         new_evaluations = [item for item in evaluations if self._is_new(item, now)]
         for evaluation in new_evaluations:
             self._count_evaluation(evaluation)
@@ -268,7 +268,7 @@ class Agents:
         if score is not None and math.isfinite(score) and abs(score) <= MOST_SCORE:
             self._counts.observe(agents.EVALUATION_SCORE, (item.agent, item.model, item.name), round(score * NANO))
 
-    def _open(self, runs: Sequence[AgentRun], others: Sequence[tuple[bytes, int]], now: int) -> None:
+    def _open(self, runs: Sequence[AgentRun], others: Iterable[tuple[bytes, int]], now: int) -> None:
         """Note which traces are to be looked at. others: (trace, start) of what may come late to a settled task."""
         due = now + self._rules.grace
         if runs:
@@ -277,7 +277,7 @@ class Agents:
         elif self._any_known is None:
             self._any_known = self._db.execute("SELECT 1 FROM traces_open LIMIT 1").fetchone() is not None
         changes = self._db.total_changes
-        if others and self._any_known:
+        if self._any_known:
             self._db.executemany(_OPEN_AGAIN, [(due, start, trace) for trace, start in others])
         if runs or self._db.total_changes != changes:
             self._next_due = min(self._next_due, due) if self._next_due else None

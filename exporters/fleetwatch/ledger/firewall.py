@@ -18,12 +18,10 @@ from typing import Literal, NamedTuple
 from fleetwatch.ledger.calls import Inserted
 from fleetwatch.ledger.traces import (
     AGAIN,
-    CALL,
     DOUBTFUL,
     NO_SPAN,
     NO_TRACE,
     OF_TRACE,
-    WAITING,
     SpanRow,
     Traces,
     pseudo_span,
@@ -31,7 +29,8 @@ from fleetwatch.ledger.traces import (
 from fleetwatch.ledger.trees import Structure, Trees
 from fleetwatch.ledger.waiting import Waiting
 from fleetwatch.reckon.sightings import Sighting, Tree
-from fleetwatch.records.llm import LlmCall
+from fleetwatch.reckon.span_tree import CALL, WAITING
+from fleetwatch.records.llm import ECHO, LlmCall
 
 _AT_ONCE = 200
 _SPANS_OF_KEYS = f"SELECT key, span FROM llm_calls WHERE key IN ({', '.join('?' * _AT_ONCE)})"
@@ -177,7 +176,7 @@ class Firewall:
 
     def waits(self, call: LlmCall) -> bool:
         """Whether a better sighting of the call may come."""
-        return call.point == "echo" or self.is_proxy(call) != (self.rules.count_at == "proxy")
+        return call.point == ECHO or self.is_proxy(call) != (self.rules.count_at == "proxy")
 
     def undo(self) -> None:
         """Drop what is remembered beside the file: a transaction was undone."""
@@ -342,4 +341,6 @@ def place_of(call: LlmCall) -> tuple[bytes, bytes]:
     span = call.span[16:]
     if len(span) != len(NO_SPAN) or call.span[:16] == NO_TRACE:
         return b"", b""
-    return (span, call.parent) if span != NO_SPAN else (pseudo_span(call.key), call.parent)
+    # Where all spans of a sender have one id, none of them is inside another.
+    parent = call.parent if call.parent != span else b""
+    return (span, parent) if span != NO_SPAN else (pseudo_span(call.key), parent)

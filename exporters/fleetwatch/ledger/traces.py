@@ -18,7 +18,10 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-CALL, AGAIN, WAITING, AGENT, TOOL, STEP = "call", "again", "waiting", "agent", "tool", "step"
+from fleetwatch.reckon.span_tree import CALL, WAITING
+
+AGAIN = "again"
+"""The other kinds are those of reckon.span_tree."""
 
 DOUBTFUL = 1
 """Flag of a sighting that waits because of the spans around it, and not for one from a better point."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fleetwatch.ledger.traces import AGAIN, AGENT, CALL, DOUBTFUL, STEP, TOOL, WAITING, SpanRow, Traces
+from fleetwatch.ledger.traces import AGAIN, DOUBTFUL, SpanRow, Traces
 from fleetwatch.reckon.sightings import Sighting, Tree
+from fleetwatch.reckon.span_tree import AGENT, CALL, STEP, TOOL, WAITING
 from fleetwatch.records.agents import AgentRun, Step, ToolCall
 
 Structure = AgentRun | ToolCall | Step

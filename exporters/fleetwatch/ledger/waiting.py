@@ -15,8 +15,11 @@ from fleetwatch.records.llm import LlmCall, Tokens
 
 _BYTES = tuple(LlmCall._fields.index(name) for name in ("key", "span", "parent"))
 _TOKENS = LlmCall._fields.index("tokens")
+MOST_EARLY = 200
+"""Calls looked at again before their time is over; all calls of a day may be in one trace, and many of them wait."""
 _OF_TRACES = (
-    f"SELECT number, call FROM calls_waiting WHERE trace IN ({', '.join('?' * MOST_PARAMETERS)}) ORDER BY number"
+    f"SELECT number, call FROM calls_waiting WHERE trace IN ({', '.join('?' * MOST_PARAMETERS)}) ORDER BY number "
+    "LIMIT ?"
 )
 
 
@@ -41,8 +44,12 @@ class Waiting:
         if kept.rowcount:
             self._next_due = None
             return None
-        found = self._db.execute("SELECT call FROM calls_waiting WHERE key = ?", (call.key,)).fetchone()
-        return load_call(found[0]).span
+        known = load_call(self._db.execute("SELECT call FROM calls_waiting WHERE key = ?", (call.key,)).fetchone()[0])
+        if any(call.tokens) and not any(known.tokens):
+            # The same answer: what the sighting that waits did not tell, this one does.
+            told = dump_call(known._replace(tokens=call.tokens))
+            self._db.execute("UPDATE calls_waiting SET call = ? WHERE key = ?", (told, call.key))
+        return known.span
 
     def any_waits(self) -> bool:
         """Whether any call waits."""
@@ -63,13 +70,14 @@ class Waiting:
         return {number: load_call(text) for number, text in rows}
 
     def of_traces(self, traces: Collection[bytes]) -> dict[int, LlmCall]:
-        """Number and call of those of some traces, in the order of their coming."""
+        """Number and call of those of some traces, in the order of their coming; of very many the first."""
         found: dict[int, LlmCall] = {}
         wanted: Sequence[bytes] = list(traces)
         for start in range(0, len(wanted), MOST_PARAMETERS):
             chunk = [*wanted[start : start + MOST_PARAMETERS]]
             chunk += [NO_TRACE] * (MOST_PARAMETERS - len(chunk))
-            found |= {number: load_call(text) for number, text in self._db.execute(_OF_TRACES, chunk)}
+            rows = self._db.execute(_OF_TRACES, [*chunk, MOST_EARLY - len(found)])
+            found |= {number: load_call(text) for number, text in rows}
         return found
 
     def done(self, number: int) -> None:

@@ -56,6 +56,8 @@ class Tree:
         """Counted calls by their end."""
         self._doubtful: dict[bytes, bytes] = {}
         """Sightings that wait because they are in doubt -> their parent."""
+        self._over_doubt: set[bytes] | None = set()
+        """Spans that enclose one of them; None while it is not known."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -73,9 +75,12 @@ class Tree:
         """A sighting: one that counts, or stands for a call that does; one that does not; one that is in doubt."""
         span, parent = sighting.span, sighting.parent
         self._names[span] = name
-        self._doubtful.pop(span, None)
+        if self._doubtful.pop(span, None) is not None:
+            self._over_doubt = None
         if doubtful:
             self._doubtful[span] = parent
+            if self._over_doubt is not None:
+                self._over_doubt.update(self._climb(parent).met)
         self._add(_COUNTED if counted else _THROUGH, span, parent)
         if counted:
             bisect.insort(self._counted, (sighting.at, sighting))
@@ -104,7 +109,9 @@ class Tree:
 
         A span that has not come yet could make it so, or the counting of a sighting inside that is in doubt itself.
         """
-        if any(sighting.span in self._climb(parent).met for parent in self._doubtful.values()):
+        if self._over_doubt is None:
+            self._over_doubt = {span for parent in self._doubtful.values() for span in self._climb(parent).met}
+        if sighting.span in self._over_doubt:
             return True
         if not self._counted:
             return False
@@ -136,6 +143,8 @@ class Tree:
         self._nodes[span] = (kind, parent)
         if span in self._around:
             self._mark(parent)
+        if self._over_doubt is not None and span in self._over_doubt:
+            self._over_doubt.update(self._climb(parent).met)
 
     def _mark(self, parent: bytes) -> None:
         """All from `parent` up enclose a counted call."""
@@ -164,6 +173,7 @@ class Tree:
             self._names.pop(span, None)
             self._doubtful.pop(span, None)
         self._counted = [item for item in self._counted if item[1].span in self._nodes]
+        self._over_doubt = None
         self._around.clear()
         for _, sighting in self._counted:
             self._mark(sighting.parent)

@@ -22,6 +22,10 @@ class Tokens(NamedTuple):
     cache_write_long: int = 0
 
 
+ECHO = "echo"
+"""Point of a call that the same caller may tell better elsewhere."""
+
+
 class LlmCall(NamedTuple):
     """One LLM call, or (source "metrics") the calls that one data point of a metrics-only sender stands for.
 
@@ -66,7 +70,8 @@ class LlmCall(NamedTuple):
     """Span id of the parent, 8 bytes; empty for the root of a trace and for what is no span."""
     point: str = ""
     """Where the call was seen, where that is not the best place: `proxy` for a gateway between caller and provider;
-    `echo` for what the caller itself may tell better elsewhere, such as an event of a call that has a span.
+    `echo` for what the caller itself may tell better elsewhere, such as an event of a call that has a span, or a span
+    without token counts.
     """
     temperature: float | None = None
     """As asked for; None where not told."""
@@ -84,4 +89,4 @@ class UsagePoint(NamedTuple):
     call: LlmCall
     """Labels and the point's own values: its tokens, and its count as `requests`. `key` is that of (stream, time)."""
     family: str = ""
-    """The instrumentation that measured: what one family tells of a service adds up, two families tell the same calls."""
+    """The instrumentation that measured: what one family tells of a service adds up, two tell the same calls."""

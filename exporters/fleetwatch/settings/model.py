@@ -301,7 +301,11 @@ class Aws(Section, frozen=True):
     accounts: Annotated[list[AwsAccount], why("Accounts to look into; empty: the exporter's own.")] = []
     profile: Annotated[str, why("Profile of AWS' configuration files; empty: the usual one.")] = ""
     endpoint_url: Annotated[
-        str, why("Instead of AWS' own addresses, for all of them; of one alone: AWS_ENDPOINT_URL_CLOUDWATCH.")
+        str,
+        why(
+            "Instead of AWS' own addresses, for all of them; http only on this machine. Of one alone: "
+            "AWS_ENDPOINT_URL_CLOUDWATCH."
+        ),
     ] = ""
     timeout: Annotated[Seconds, why("Time that AWS has for an answer.")] = 20.0
     attempts: Annotated[int, why("Attempts of a request, with growing pauses between them.", gt=0, le=10)] = 3

@@ -15,7 +15,7 @@ import pytest
 
 from fleetwatch.app import bills
 from fleetwatch.app.bills import BillCheck
-from fleetwatch.app.doctor.outward import sources_once
+from fleetwatch.app.doctor.outward import ask
 from fleetwatch.app.here import bill_sources, bills_folder, here_of
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect import NoData, Runner
@@ -249,7 +249,7 @@ def test_the_doctor_names_the_missing_right_and_changes_nothing(tmp_path: Path) 
     with serving(Openai()) as books:
         settings = settings_of(tmp_path, f"bills: {{{{openai: {{{{key_file: {{key}}, url: '{books.address}'}}}}}}}}\n")
         (tmp_path / "admin.key").write_text("sk-proj-an-ordinary-one")
-        [finding] = [one for one in sources_once(settings, paid=False) if one.what == "openai"]
+        [finding] = [one for one in ask(settings, lambda _what: None, paid=False) if one.what == "openai"]
     assert (finding.state, finding.permission) == ("trouble", "api.usage.read")
     assert f"put it into {tmp_path}/admin.key." in finding.fix
     assert not bills_folder(settings).exists()
@@ -286,7 +286,7 @@ def test_the_verb_shows_each_day(tmp_path: Path) -> None:
         "drift_percent": "20.00",
         "verdict": "drift",
         "requests": 2,
-        "remarks": "1 calls without a price",
+        "remarks": "1 call without a price",
     }
     assert rows[3]["remarks"] == "the bill leaves out 7 tokens (Priority Tier)"
     assert [row["day"] for row in told(tmp_path, "--days", "1")] == ["2026-11-19", "2026-11-19"]
@@ -297,9 +297,21 @@ def test_the_verb_writes_tables_and_csv(tmp_path: Path) -> None:
     put(settings, "openai", {SETTLED: "1"})
     ledger_of(tmp_path, [at(SETTLED - 3)])
     table = run(tmp_path, "bills").output
-    assert "unmetered_provider" in table
+    assert "unmetered" in table
     [row] = csv.DictReader(io.StringIO(run(tmp_path, "bills", "--format", "csv").output))
     assert row["billed_usd"] == "1.000000000"
+
+
+def test_a_table_fits_a_terminal_and_breaks_no_number(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, ALL)
+    put(settings, "openai", {SETTLED: "12345.678", SETTLED - 1: "3"})
+    put(settings, "anthropic", {SETTLED - day: "9.5" for day in range(3)}, {SETTLED: TokenDay(SETTLED, 0.0, {}, 7)})
+    ledger_of(tmp_path, [at(SETTLED - 3), *(at(SETTLED - day, model="unheard-of") for day in range(2))])
+    lines = run(tmp_path, "bills").output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:5] == ["openai", "2026-11-19", "12345.68", "0.00", "12345.68"]
+    assert lines[-2] == "openai, 2 days from 2026-11-18 to 2026-11-19: 1 call without a price"
+    assert lines[-1] == "anthropic, 2026-11-19: the bill leaves out 7 tokens (Priority Tier)"
 
 
 def test_the_verb_says_what_is_missing(tmp_path: Path) -> None:
@@ -312,7 +324,7 @@ def test_the_verb_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").unlink()
     said = run(tmp_path, "bills").output
     assert "there is no ledger here" in said
-    assert "before_metering" in said
+    assert "before metering" in said
     (tmp_path / "ledger.db").write_bytes(b"no database" * 1000)
     broken = run(tmp_path, "bills")
     assert broken.exit_code == 1

@@ -50,10 +50,22 @@ def test_accounts_and_regions_are_the_settings(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["http://vpce.example", "http://10.0.0.1:4566", "vpce.example", "https://", "ftp://localhost"])
+@pytest.mark.parametrize(
+    "url", ["http://vpce.example", "http://10.0.0.1:4566", "vpce.example", "https://", "ftp://localhost"]
+)
 def test_credentials_go_in_the_clear_to_this_machine_alone(tmp_path: Path, url: str) -> None:
     with pytest.raises(SettingsError, match=r"aws\.endpoint_url: expected an address like https"):
         aws_of(settings(tmp_path, endpoint_url=url))
+
+
+def test_no_more_accounts_and_regions_than_can_be_told_apart(tmp_path: Path) -> None:
+    accounts = [AwsAccount(name=f"a{number}") for number in range(51)]
+    with pytest.raises(SettingsError, match=r"aws\.accounts: expected at most 50 \(labels\.limits\.account\), got 51"):
+        aws_of(settings(tmp_path, accounts=accounts))
+    assert aws_of(settings(tmp_path, accounts=accounts[:50])) is not None
+    many = Aws(enabled=True, regions=[f"r{number}" for number in range(41)])
+    with pytest.raises(SettingsError, match=r"aws\.regions: expected at most 40 \(labels\.limits\.region\), got 41"):
+        aws_of(Settings(data_dir=tmp_path, aws=many))
 
 
 @pytest.mark.parametrize("url", ["", "https://vpce.example", "http://127.0.0.1:4566", "http://localhost:4566"])

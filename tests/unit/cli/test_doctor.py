@@ -13,8 +13,10 @@ import pytest
 from support import free_port
 from support_aws import MODEL, each_minute, own_identity
 from support_cli import run
-from support_cloudwatch import EXPIRED, CloudWatch, cloudwatch, denied
+from support_cloudwatch import EXPIRED, CloudWatch, Refusal, cloudwatch, denied
 from support_house import House
+
+CANARY = "canary-0123456789-of-a-key"
 
 
 @pytest.fixture
@@ -156,11 +158,64 @@ def test_what_costs_money_is_not_asked_unless_told(tmp_path: Path) -> None:
     assert "0.01 USD" in found["sources", "aws_cost"]["detail"]
 
 
+def test_the_bill_of_aws_alone_needs_no_region(tmp_path: Path, cloud: CloudWatch) -> None:
+    settings(tmp_path, aws={"endpoint_url": cloud.url}, bills={"aws": {"enabled": True}})
+    status, found = asked(tmp_path)
+    assert found["aws", "identity in the own account"]["state"] == "ok"
+    assert (status, found["sources", "aws_cost"]["state"]) == (0, "skipped")
+
+
+def test_without_an_identity_no_source_of_aws_is_asked(tmp_path: Path, cloud: CloudWatch) -> None:
+    settings(tmp_path, aws={"enabled": True, "regions": ["eu-west-1"], "endpoint_url": cloud.url})
+    cloud.refuse["*", "GetCallerIdentity"] = [EXPIRED]
+    status, found = asked(tmp_path)
+    assert (status, found["sources", "bedrock"]["state"]) == (1, "skipped")
+    assert {operation for _, operation, _ in cloud.asked} == {"GetCallerIdentity"}
+    assert len(cloud.asked) == 1
+
+
+def test_what_all_sources_lack_is_said_once(tmp_path: Path, cloud: CloudWatch) -> None:
+    settings(tmp_path, aws={"enabled": True, "regions": ["eu-west-1", "us-east-1"], "endpoint_url": cloud.url})
+    cloud.refuse["*", "ListMetrics"] = [denied("cloudwatch:ListMetrics")]
+    told = run(tmp_path, "doctor").stdout
+    assert told.count("missing: cloudwatch:ListMetrics") == told.count("fix: Allow cloudwatch:ListMetrics") == 1
+    assert "trouble   sources, agentcore, bedrock, bedrock_agents," in told
+    assert "(and 1 more of this kind)" in told
+    assert told.splitlines()[-1].startswith("7 troubles, ")
+
+
+def test_keys_are_in_nothing_that_it_says(
+    tmp_path: Path, cloud: CloudWatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "fleetwatch")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", CANARY)
+    for name in ("openai", "anthropic"):
+        (tmp_path / name).write_text(CANARY)
+    settings(
+        tmp_path,
+        aws={"enabled": True, "regions": ["eu-west-1"], "endpoint_url": cloud.url},
+        bills={
+            "openai": {"key_file": str(tmp_path / "openai"), "url": cloud.url},
+            "anthropic": {"key_file": str(tmp_path / "anthropic"), "url": "http://127.0.0.1:9"},
+            "aws": {"enabled": True},
+        },
+    )
+    repeated = f"does not match\n\nThe Canonical String is\nx-amz-security-token:{CANARY}"
+    cloud.refuse["*", "GetMetricData"] = [Refusal(403, "SignatureDoesNotMatch", repeated)]
+    for style in ("text", "json"):
+        told = run(tmp_path, "doctor", "--all", "--paid", "--format", style)
+        assert told.exit_code == 1
+        assert "SignatureDoesNotMatch" in told.stdout
+        assert CANARY not in told.stdout + told.stderr + caplog.text
+
+
 def test_settings_that_make_no_exporter_are_a_finding(tmp_path: Path) -> None:
     settings(tmp_path, collect={"nobody": {"enabled": False}})
     status, found = asked(tmp_path)
     assert status == 1
     assert found["settings", "all"]["detail"].startswith("collect.nobody: expected one of")
+    assert found["sources", "all"]["detail"] == "not asked: the settings do not hold"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

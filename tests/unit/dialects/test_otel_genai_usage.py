@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from fleetwatch.records.llm import LlmCall, Tokens
+from fleetwatch.records.llm import ECHO, LlmCall, Tokens
+from support_coding_agents import Figures
 from support_genai import CHAT, USED, call, read
 from support_otlp import NOW, SECOND, span
 
@@ -182,3 +184,48 @@ def test_names_before_the_conventions_had_one_count_where_the_newest_is_missing(
     assert tokens != call(CHAT | USED).tokens
     assert call(CHAT | USED | sent).tokens == tokens
     assert call(CHAT | USED | sent | meant).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("more", "point"),
+    [
+        ({}, ECHO),
+        ({"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}, ECHO),
+        (USED, ""),
+        ({"gen_ai.usage.cost": 0.002}, ""),
+        ({"error.type": "RateLimitError"}, ""),
+    ],
+)
+def test_a_call_that_went_well_without_tokens_may_be_told_better_elsewhere(more: dict[str, Any], point: str) -> None:
+    assert call(CHAT | more).point == point
+
+
+@pytest.mark.parametrize("response", [{}, {"gen_ai.response.id": "chatcmpl-BPlain00000000000000001"}])
+@pytest.mark.parametrize("inner_tells", [True, False])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_of_two_sightings_the_one_with_tokens_counts(
+    response: dict[str, Any], inner_tells: bool, at_once: bool, tmp_path: Path
+) -> None:
+    outer = span(CHAT | response | ({} if inner_tells else USED), span_id=b"o" * 8)
+    inner = span(CHAT | response | (USED if inner_tells else {}), span_id=b"i" * 8, parent_span_id=outer.span_id)
+    groups = [read(inner, outer)] if at_once else [read(inner), read(outer)]
+    with Figures(tmp_path, *(group.records for group in groups)) as figures:
+        assert figures.requests() == 1
+        assert figures.tokens() == {"gpt-4o": Tokens(input=100, output=10)}
+        assert figures.labels("confidence") == {"priced"}
+
+
+@pytest.mark.parametrize("caller_first", [True, False])
+def test_the_tokens_of_an_answer_that_only_a_proxy_tells_are_the_caller_s(caller_first: bool, tmp_path: Path) -> None:
+    """Both sightings wait for a better one."""
+    response = {"gen_ai.response.id": "chatcmpl-BPlain00000000000000001"}
+    caller = read(span(CHAT | response), **{"service.name": "triage"}).records
+    proxy = [
+        record._replace(point="proxy")
+        for record in read(span(CHAT | response | USED, span_id=b"p" * 8)).records
+        if isinstance(record, LlmCall)
+    ]
+    groups = (caller, proxy) if caller_first else (proxy, caller)
+    with Figures(tmp_path, *groups) as figures:
+        assert figures.requests() == 1
+        assert figures.tokens() == {"gpt-4o": Tokens(input=100, output=10)}

@@ -218,8 +218,9 @@ with agent("a", version="1") as me, me.task("x") as task:
     task.done("enough")
     asyncio.run(work())
 import sys, threading
-print("opentelemetry.sdk" in sys.modules, threading.active_count(), [name for name in sys.modules if name.startswith("fleetwatch.")
-      and not name.startswith("fleetwatch.instrument")])
+ours = [name for name in sys.modules if name.startswith("fleetwatch.")]
+others = [name for name in ours if not name.startswith("fleetwatch.instrument")]
+print("opentelemetry.sdk" in sys.modules, threading.active_count(), others)
 """
 
 

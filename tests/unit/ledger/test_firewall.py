@@ -11,7 +11,8 @@ import pytest
 from fleetwatch.catalogue import agents
 from fleetwatch.ledger import Ledger, LedgerError, trees
 from fleetwatch.ledger.firewall import Rules
-from fleetwatch.ledger.traces import AGAIN, CALL, KEPT, WAITING
+from fleetwatch.ledger.traces import AGAIN, KEPT
+from fleetwatch.reckon.span_tree import CALL, WAITING
 from fleetwatch.records.llm import LlmCall, Tokens
 from support_ledger import BOOK
 from support_tasks import Clock, Tally, llm, run, span_id, step, tool, trace_id
@@ -87,6 +88,11 @@ class TestStructure:
         ledger.commit([step("step", "outer")])
         assert ledger.commit([sized("outer", tokens=999)]).duplicates == {"enclosing": 1}
         assert billed(ledger) == {"triage": 110}
+
+    def test_of_a_sender_whose_spans_all_have_one_id_no_response_is_lost(self, ledger: Ledger) -> None:
+        for number in range(3):
+            ledger.commit([sized("same", "same", number, number + 1, key=b"response-id-%04d" % number)])
+        assert billed(ledger) == {"triage": 330}
 
     def test_where_the_outer_one_came_first_it_stays(self, ledger: Ledger) -> None:
         ledger.commit([sized("outer", tokens=999)])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetwatch.ledger import Ledger
+from fleetwatch.ledger import Ledger, waiting
 from fleetwatch.ledger.store import Record
 from fleetwatch.records.llm import LlmCall, Tokens
 from support_ledger import BOOK
@@ -164,3 +164,24 @@ def test_the_groves_are_worth_their_name() -> None:
     assert kinds == {"LlmCall", "Step", "AgentRun", "ToolCall"}
     assert max(len(grove.records) for grove in groves) > 40
     assert all(record.at >= T0 for grove in groves for record in grove.records if isinstance(record, LlmCall))
+
+
+def test_of_very_many_that_wait_in_one_trace_each_is_billed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first few are looked at again before their time is over."""
+    monkeypatch.setattr(waiting, "MOST_EARLY", 3)
+    calls: list[Record] = [llm(f"c{number}", f"s{number}", 1, 2, tokens=Tokens(input=1)) for number in range(50)]
+    steps = [step(f"s{number}", "outer", 1, 2) for number in range(50)]
+    outer = llm("outer", "", 0, 3, tokens=Tokens(input=50))
+    clock = Clock()
+    ledger = Ledger(tmp_path / "ledger.db", BOOK, clock=clock)
+    assert ledger.commit([*calls, outer]).calls == 1
+    for each in steps:
+        ledger.commit([each])
+    clock.now = 16
+    ledger.settle()
+    assert billed(ledger) == (50, 50)
+    assert ledger.duplicates() == {"enclosing": 1}
+    assert ledger.query("SELECT count(*) FROM calls_waiting") == [(0,)]
+    ledger.close()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fleetwatch.ledger import Ledger, schema, traces
-from fleetwatch.ledger.traces import AGAIN, CALL, DOUBTFUL, KEPT, STEP, WAITING, SpanRow, Traces
+from fleetwatch.ledger.traces import AGAIN, DOUBTFUL, KEPT, SpanRow, Traces
+from fleetwatch.reckon.span_tree import CALL, STEP, WAITING
 from support_ledger import BOOK
 from support_tasks import Clock, llm, span_id, trace_id
 

@@ -47,6 +47,18 @@ def test_a_span_that_is_missing_makes_doubt_only_where_times_allow_it() -> None:
     assert not tree.in_doubt(sighting("outer", "missing", 1, 6)), "what is above both is between neither"
 
 
+def test_what_is_around_a_sighting_in_doubt_is_in_doubt_until_that_is_decided() -> None:
+    tree = Tree()
+    inner, outer = sighting("inner", "step", 2, 3), sighting("outer", "", 1, 4)
+    tree.add(inner, "", counted=False, doubtful=True)
+    assert not tree.in_doubt(outer)
+    tree.add_step(b"step", b"outer")
+    assert tree.in_doubt(outer)
+    assert not tree.in_doubt(sighting("beside", "step", 2, 3))
+    tree.add(inner, "", counted=False)
+    assert not tree.in_doubt(outer)
+
+
 def test_a_chain_without_an_end_is_climbed_for_so_long() -> None:
     tree = Tree()
     for number in range(MOST_DEPTH * 2):

@@ -12,8 +12,10 @@ from typing import NamedTuple
 from fleetwatch import places
 from fleetwatch.app.doctor.finding import Finding
 from fleetwatch.app.here import bill_sources, here_of, sources
+from fleetwatch.aws import Account, Target
 from fleetwatch.aws.calls import Calls, Trouble
 from fleetwatch.aws.together import each
+from fleetwatch.collect.bills import aws_cost
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import Denied, Incomplete, NoData, Source, source_names
 from fleetwatch.settings import Settings, SettingsError
@@ -42,33 +44,40 @@ def ask(settings: Settings, tell: Callable[[str], None], *, paid: bool) -> Itera
     except SettingsError:  # has been told with the settings
         yield Finding("sources", "all", "note", "not asked: the settings do not hold")
         return
-    known = list(_identities(here))
+    known = list(_identities(settings, here))
     yield from known
     nobody = any(item.state == "trouble" for item in known) and not any(item.state == "ok" for item in known)
     yield from _sources_once(settings, here, tell, paid=paid, without=IN_AWS if nobody else ())
 
 
-def _identities(here: Here) -> Iterator[Finding]:
+def _identities(settings: Settings, here: Here) -> Iterator[Finding]:
     """Who the exporter is in each account."""
     aws = here.aws
     if aws is None:
-        yield Finding("aws", "identity", "skipped", "aws.enabled is off")
+        yield Finding("aws", "identity", "skipped", "neither aws.enabled nor bills.aws.enabled is on")
         return
     calls = Calls("doctor")
     try:
-        targets = aws.targets()
+        targets = [*(aws.targets() if settings.aws.enabled else []), *_payers(settings)]
     except Trouble as trouble:
         yield Finding("aws", "regions", "trouble", trouble.why, trouble.fix)
         return
     firsts = list({target.account: target for target in targets}.values())
     for target, found in each(firsts, lambda target: aws.identity(target, calls), 60.0).items():
-        what = f"identity in {target.account.name or 'the own account'}"
+        what = f"identity in {target.account.name or target.account.role_arn or 'the own account'}"
         if isinstance(found, Trouble):
             yield Finding("aws", what, "trouble", found.why, found.fix, found.permission)
         elif isinstance(found, Exception):
             yield Finding("aws", what, "trouble", f"{type(found).__name__}: {found}", "This is a fault of fleetwatch.")
         else:
             yield Finding("aws", what, "ok", str(found["Arn"]))
+
+
+def _payers(settings: Settings) -> Iterator[Target]:
+    """Where Cost Explorer is asked; it needs no region of the settings."""
+    bill = settings.bills.aws
+    if bill.enabled:
+        yield Target(Account("", bill.role_arn, bill.external_id), aws_cost.REGION)
 
 
 def _sources_once(
@@ -81,8 +90,7 @@ def _sources_once(
         except SettingsError:
             yield Finding("sources", "all", "note", "not asked: the settings do not hold")
             return
-        left = {name: "not asked: see aws above" for name in without}
-        left.update({} if paid else COSTLY)
+        left = {**dict.fromkeys(without, "not asked: see aws above"), **({} if paid else COSTLY)}
         by_name = {item.name: item for item in enabled if item.name not in left}
         patience = max((item.timeout for item in by_name.values()), default=0.0) + LONGER
         tell(f"asking the sources, which may take {patience:g} s")

@@ -163,7 +163,8 @@ class AiSource:
             state = self._states.get((namespace.service, where))
             if state is None:
                 # Nothing from before the first look is counted: it would look like a burst.
-                state = State(namespace.service, where, begun=answer.times.until, since=answer.times.until)
+                begun = answer.times.until
+                state = State(namespace.service, where, begun=begun, read_until=begun, since=begun)
                 self._states[namespace.service, where] = state
             if answer.found is not None:
                 state.list_anew(self._here.clock(), answer.found, answer.series)

@@ -49,7 +49,7 @@ class State:
     begun: int
     """First period that is counted."""
     read_until: int = 0
-    """Periods before it have all been read at least once."""
+    """Periods from `begun` to before it have all been read at least once; 0 before the first look."""
     counts: Counts = field(default_factory=lambda: Counts(SCALES))
     listed: float = 0.0
     found: list[Found] = field(default_factory=list)

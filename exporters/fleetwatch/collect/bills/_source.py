@@ -120,5 +120,8 @@ class BillSource(ABC):
         yield bills.SETTLED((last + 1) * reckon.DAY, provider=provider)
         yield bills.REVISED_USD(reckon.revised(bill.days.values()) / 1e9, provider=provider)
         week = [bill.days[day] for day in range(last, last - LINE_DAYS, -1) if day in bill.days]
-        for row in reckon.top_rows(week, bills.ACCOUNT.at_most, bills.LINE.at_most):
+        # Bounded here and not by the meter alone: of rows past a bound it would show one instead of their sum.
+        limits = self._here.ai_services.limits
+        most = [limits.get(label.name, label.at_most) for label in (bills.ACCOUNT, bills.LINE)]
+        for row in reckon.top_rows(week, *most):
             yield bills.LINE_USD(row.nano / 1e9, provider=provider, account=row.account, line=row.line)

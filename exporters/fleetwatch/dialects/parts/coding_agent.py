@@ -16,11 +16,12 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Record
+from fleetwatch.dialects.parts.digest import digest_of, with_tool
 from fleetwatch.dialects.parts.identity import digest, parent_of, span_ids
 from fleetwatch.dialects.parts.log_events import Event, events_of
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, BadCountError
-from fleetwatch.records.agents import Step
+from fleetwatch.records.agents import Step, ToolCall
 
 
 class Sender(NamedTuple):
@@ -74,6 +75,20 @@ def nowhere(trace: bytes) -> bytes:
     The run around it is then found by time. Without a parent it would be a root, around which there is none.
     """
     return blake2b(trace, digest_size=8).digest()
+
+
+def told_arguments(event: Event, tool: str, *names: str) -> bytes:
+    """Digest of a tool and its arguments, by the first of the attributes that is there; empty where none is."""
+    value = next((event.found[name] for name in names if name in event.found), None)
+    return with_tool(tool, digest_of(value)) if value is not None else b""
+
+
+def tool_call(  # noqa: PLR0917 - the fields of a ToolCall that its event does not tell alike everywhere
+    event: Event, sender: Sender, ids: bytes, parent: bytes, tool: str, ended: tuple[str, str], arguments: bytes
+) -> ToolCall:
+    """The tool call of an event that came at its end. ids: its place; ended: (outcome, error type)."""
+    start = event.at - (event.nanoseconds("duration_ms") or 0)
+    return ToolCall(ids, parent, start, event.at, sender.agent, sender.team, tool, *ended, arguments)
 
 
 def sub_agent(agent: str, name: str) -> str:

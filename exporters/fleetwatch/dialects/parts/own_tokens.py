@@ -96,12 +96,11 @@ def token_points(metric: Metric, meaning: TokenMetric, resource: Resource, descr
         for whole in same:
             if any(whole.tokens.values()):
                 has_whole, start = whole.anchor
-                stream = digest(
-                    16, resource.digest, metric.name.encode(), family.encode(), rest, b"%d %d" % (has_whole, start)
-                )
-                key = digest(16, stream, b"%d" % at, repr(sorted(whole.tokens)).encode())
-                tokens = tokens_of(_parts(whole, meaning))
-                batch.records.append(_point(stream, key, cumulative, start, at, whole.call, tokens, 0, batch.family))
+                own = b"%d %d" % (has_whole, start)
+                stream = digest(16, resource.digest, metric.name, family, rest, own)
+                key = digest(16, stream, str(at), repr(sorted(whole.tokens)))
+                call = whole.call._replace(key=key, at=at, tokens=tokens_of(_parts(whole, meaning)), requests=0)
+                batch.records.append(UsagePoint(stream, cumulative, start, at, call, clean(batch.family)))
     return read
 
 
@@ -120,13 +119,10 @@ def call_points(
             continue
         read += 1
         start, at = point.start_time_unix_nano, point.time_unix_nano
-        stream = digest(16, resource.digest, metric.name.encode(), attributes_digest(point.attributes), b"%d" % start)
+        stream = digest(16, resource.digest, metric.name, attributes_digest(point.attributes), str(start))
         if value:
-            batch.records.append(
-                _point(
-                    stream, digest(16, stream, b"%d" % at), cumulative, start, at, call, NO_TOKENS, value, batch.family
-                )
-            )
+            counted = call._replace(key=digest(16, stream, str(at)), at=at, requests=value)
+            batch.records.append(UsagePoint(stream, cumulative, start, at, counted, clean(batch.family)))
     return read
 
 
@@ -136,21 +132,6 @@ def _parts(whole: _Whole, meaning: TokenMetric) -> Parts:
         for field in meaning.kinds[name].fields:
             sums[field] += tokens
     return Parts(**sums)
-
-
-def _point(  # noqa: PLR0917 - the fields of a UsagePoint and its call
-    stream: bytes,
-    key: bytes,
-    cumulative: bool,
-    start: int,
-    at: int,
-    call: LlmCall,
-    tokens: Tokens,
-    requests: int,
-    family: str,
-) -> UsagePoint:
-    own = call._replace(key=key, at=at, tokens=tokens, requests=requests)
-    return UsagePoint(stream, cumulative, start, at, own, clean(family))
 
 
 def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_a_part_that_fails_is_caught_up_with(cloud: CloudWatch) -> None:
     assert watched.value(ai_services.READ_UNTIL) == NOW + 1080
 
 
+def test_what_fails_in_part_from_the_first_look_on_is_caught_up_with_and_has_an_age(cloud: CloudWatch) -> None:
+    cloud.put("InputTokenCount", each_minute(100, 300), ModelId="m")
+    cloud.partly["InputTokenCount"] = "InternalError"
+    watched = started(cloud, minutes=300)
+    watched.look(2 * 3600)
+    assert watched.value(ai_services.READ_UNTIL) == NOW
+    cloud.partly.clear()
+    watched.look(300)
+    watched.look()
+    assert watched.value(ai_services.TOKENS, kind="input") == 125 * 100
+
+
 @pytest.mark.parametrize("operation", ["ListMetrics", "GetMetricData"])
 def test_a_missing_permission_is_named(cloud: CloudWatch, operation: str) -> None:
     cloud.put("Invocations", each_minute(1, 60), ModelId="m")
@@ -192,6 +205,29 @@ def test_a_region_that_hangs_hurts_only_itself(cloud: CloudWatch) -> None:
     watched.look()
     assert watched.failure is None
     assert watched.value(ai_services.REQUESTS, region="us-east-1", **OK) == 150
+
+
+def test_a_region_that_hangs_for_hours_takes_one_thread_and_no_more(
+    cloud: CloudWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that drips byte by byte meets no time-out of a socket."""
+    watched = started(cloud, regions=("us-east-1", "eu-west-1"), timeout=30.0, attempts=1)
+    cloud.silent.add("us-east-1")
+    monkeypatch.setattr(_source, "PATIENCE", 0.5)
+    before = {thread.ident for thread in threading.enumerate()}
+    for _ in range(4):
+        watched.look(150)
+        assert "us-east-1: no answer within 0.5 s" in str(watched.failure)
+    ours = [item for item in threading.enumerate() if item.ident not in before and item.name.startswith("aws ")]
+    assert len(ours) == 1
+    assert watched.value(ai_services.REQUESTS, region="eu-west-1", **OK) == (180 + 600 - 180) // 60 * 10
+
+
+def test_counters_are_put_away_whole_and_for_the_owner_alone(cloud: CloudWatch, tmp_path: Path) -> None:
+    started(cloud, tmp_path)
+    [file] = tmp_path.glob("[!.]*.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not list(tmp_path.glob(".bedrock-*"))
 
 
 def test_an_account_that_cannot_be_entered_hurts_only_itself(cloud: CloudWatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fleetwatch.catalogue import bills, exporter
 from fleetwatch.collect import Here, NoData, Runner, Source
 from fleetwatch.collect.bills import _shelf
 from fleetwatch.collect.bills.openai import Openai as Bill
+from fleetwatch.collect.here import AiServices
 from fleetwatch.meter import Meter
 from fleetwatch.meter.text import exposition
 from support_bills import (
@@ -343,6 +345,18 @@ def test_an_account_without_any_use_is_no_failure(tmp_path: Path, books: Openai,
     assert told == ""
     assert line_usd(samples) == {}
     assert [sample.value for sample in samples if sample.metric is bills.SETTLED] == [(SETTLED + 1) * DAY]
+
+
+def test_a_bound_of_the_settings_keeps_the_sum(tmp_path: Path, books: Openai, clock: Clock) -> None:
+    books.books = {COSTS: {SETTLED: [openai_cost(number, f"line {number}") for number in range(1, 10)]}}
+    place = here(tmp_path, "openai", books.address, clock)
+    limits = {"line": 3}
+    source = Bill(replace(place, ai_services=AiServices(limits=limits)))
+    meter = Meter(limits=limits)
+    meter.replace("openai", collected(source())[0])
+    lines = [line for line in exposition(meter, openmetrics=False).splitlines() if line.startswith("bill_line_usd{")]
+    assert len(lines) == 3
+    assert sum(float(line.split()[-1]) for line in lines) == 45
 
 
 def test_names_of_others_are_bounded_and_harmless(tmp_path: Path, books: Openai, clock: Clock) -> None:
