@@ -67,8 +67,9 @@ T = TypeVar("T", AgentRun, ToolCall, Step)
 class AgentRules(NamedTuple):
     """When a task is settled, seconds, and the bounds of labels where they differ from the catalogue's.
 
-    grace: after it came; exporters of OpenTelemetry's SDKs send every 5 s. quiet: a task of which nobody knows whether
-    another is around it waits until nothing came of its trace for so long.
+    grace: after it came; exporters of OpenTelemetry's SDKs send every 5 s, and a Collector that was refused comes again
+    after up to 7.5 s. quiet: a task of which nobody knows whether another is around it waits until nothing came of its
+    trace for so long.
     """
 
     grace: float = 10.0

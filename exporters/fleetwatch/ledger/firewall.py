@@ -341,6 +341,4 @@ def place_of(call: LlmCall) -> tuple[bytes, bytes]:
     span = call.span[16:]
     if len(span) != len(NO_SPAN) or call.span[:16] == NO_TRACE:
         return b"", b""
-    # Where all spans of a sender have one id, none of them is inside another.
-    parent = call.parent if call.parent != span else b""
-    return (span, parent) if span != NO_SPAN else (pseudo_span(call.key), parent)
+    return (span, call.parent) if span != NO_SPAN else (pseudo_span(call.key), call.parent)

@@ -27,7 +27,7 @@ QUIET = 300 * SECOND
 """A task of which nothing was heard for so long is over, or somebody else's alert."""
 ENDED = 60 * SECOND
 """How long a task that has ended is still shown: four scrapes see what went on in it."""
-MOST_TASKS = 20_000
+MOST_TASKS = 10_000
 MOST_CALLS = 256
 """Remembered of one task; a streak is shown up to this length."""
 
