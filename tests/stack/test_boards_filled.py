@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 
 # Panels that would show a number, 0, if nothing had happened: what did happen must move them.
 MOVED = {
-    "ai-services": ["Failed calls", "Tokens without a price"],
+    "ai-services": ["Failed calls", "Unpriced tokens"],
     "agents": ["Asking", "In circles", "Failed tasks", "Spent"],
     "exporter": [
         "Requests refused",
