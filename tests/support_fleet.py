@@ -78,12 +78,15 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         # What happens before the first scrape is no growth.
         wait_for(lambda: prometheus.value("sum(up)") == 3, 20, "the three targets")
         agents = stack.enter_context(demo_agents(house.http, folder / "agents"))
-        wait_for(lambda: prometheus.query(f"count(agent_info) == {len(NAMES)}"), 30, "the demo's agents")
+        names = "|".join(sorted(NAMES))
+        # Who calls no model before the replay does would find the label's places taken.
+        called = f'count(count by (agent) (llm_requests_total{{agent=~"{names}"}})) == {len(NAMES)}'
+        wait_for(lambda: prometheus.query(called), 90, "calls of all the demo's agents", 0.5)
         _hold_the_ledger(house)
         _send_nonsense(house)
         alertmanager.post([_page()])
         truth = _replay_twice(house, folder)
-        others = f'agent!~"{"|".join(sorted(NAMES))}"'
+        others = f'agent!~"{names}"'
         arrived = (
             f"sum(llm_requests_total{{{others}}}) == {EARLIER + CALLS} and sum(llm_duplicate_calls_total) == {CALLS}"
         )
