@@ -6,8 +6,8 @@ from functools import reduce
 
 from grafana.house import BAD, GOOD, NEUTRAL, QUIET, WARN, Expr, Limits, Recorded, Scope
 
-from fleetwatch.catalogue import agents, llm
-from fleetwatch.catalogue.metric import Label
+from fleetwatch.catalogue import agents
+from fleetwatch.catalogue.metric import Label, Metric
 
 AGENT = agents.AGENT
 FAILED = ("error", "timeout")  # a refused task was answered, a cancelled one was the caller's wish
@@ -22,7 +22,6 @@ CALLS_DAY = Recorded("agents:requests:increase1d", (AGENT, agents.TEAM))
 ERRORS_DAY = Recorded("agents:errors:increase1d", (AGENT, agents.TEAM))
 OK_DAY = Recorded("agents:tasks_ok:ratio1d", (AGENT,))
 OK_LOW = Recorded("agents:tasks_ok:ratio1d_low", (AGENT,))
-OK_HIGH = Recorded("agents:tasks_ok:ratio1d_high", (AGENT,))
 PER_SUCCESS = Recorded("agents:cost_per_success_usd:1d", (AGENT,))
 
 NO_AGENTS = "No agent says that it is there"
@@ -30,25 +29,23 @@ NO_TASKS = "No task ended in this time range"
 NO_TOOLS = "No tool was called"
 NO_SCORES = "Nobody evaluated"
 
-# Where processes of one agent differ, the one that needs somebody is shown.
-STATES = ("failed", "blocked", "waiting_human", "draining", "waiting_tool", "working", "idle")
-LANES = {
-    "7": ("Failed", BAD),
-    "6": ("Blocked", WARN),
-    "5": ("Waits for a person", "purple"),
-    "4": ("Draining", QUIET),
-    "3": ("Waits for a tool", "light-blue"),
-    "2": ("Works", NEUTRAL),
-    "1": ("Idle", GOOD),
+# State -> (words, colour). Where processes of one agent differ, the one that needs somebody is shown: the first.
+STATES = {
+    "failed": ("Failed", BAD),
+    "blocked": ("Blocked", WARN),
+    "waiting_human": ("Waits for a person", "purple"),
+    "draining": ("Draining", QUIET),
+    "waiting_tool": ("Waits for a tool", "light-blue"),
+    "working": ("Works", NEUTRAL),
+    "idle": ("Idle", GOOD),
 }
+NUMBERS = {state: len(STATES) - place for place, state in enumerate(STATES)}
+LANES = {str(NUMBERS[state]): shown for state, shown in STATES.items()}
 
 
 def state_number(scope: Scope) -> Expr:
     """The agent's state as a number of LANES."""
-    numbered = [
-        (scope.last(agents.STATE, by=AGENT, state=state) > 0) * 0 + (len(STATES) - place)
-        for place, state in enumerate(STATES)
-    ]
+    numbered = [(scope.last(agents.STATE, by=AGENT, state=state) > 0) * 0 + number for state, number in NUMBERS.items()]
     return reduce(Expr.otherwise, numbered).named("")
 
 
@@ -63,7 +60,7 @@ class Work:
 
     def failed(self, *by: Label) -> Expr:
         bad = self.scope.increase(agents.TASKS, by=by, outcome=FAILED)
-        return bad.otherwise(self.tasks(*by) * 0) / (self.tasks(*by) > 0)
+        return bad.share_of(self.tasks(*by))
 
     def spent(self, *by: Label) -> Expr:
         return self.scope.increase(agents.TASK_SPENT, by=by)
@@ -81,27 +78,25 @@ class Work:
         return bad.otherwise(self.spent(*by) * 0)
 
     def per_task(self, *by: Label) -> Expr:
-        cost = self.scope.increase(agents.TASK_COST, by=by, part="sum")
-        return cost / (self.scope.increase(agents.TASK_COST, by=by, part="count") > 0)
+        return self._mean(agents.TASK_COST, by)
 
     def calls_per_task(self, *by: Label) -> Expr:
-        calls = self.scope.increase(agents.TASK_LLM_CALLS, by=by, part="sum")
-        return calls / (self.scope.increase(agents.TASK_LLM_CALLS, by=by, part="count") > 0)
+        return self._mean(agents.TASK_LLM_CALLS, by)
 
     def tool_calls(self, *by: Label) -> Expr:
         return self.scope.increase(agents.TOOL_CALLS, by=by)
 
     def tool_failures(self, *by: Label) -> Expr:
         bad = self.scope.increase(agents.TOOL_CALLS, by=by, outcome=FAILED)
-        return bad.otherwise(self.tool_calls(*by) * 0) / (self.tool_calls(*by) > 0)
+        return bad.share_of(self.tool_calls(*by))
 
     def quality(self, *by: Label) -> Expr:
-        score = self.scope.increase(agents.EVALUATION_SCORE, by=by, part="sum")
-        return score / (self.evaluations(*by) > 0)
+        return self._mean(agents.EVALUATION_SCORE, by)
 
     def evaluations(self, *by: Label) -> Expr:
         return self.scope.increase(agents.EVALUATION_SCORE, by=by, part="count")
 
-    def cost(self, *by: Label) -> Expr:
-        """Of all calls, also of those outside tasks."""
-        return self.scope.increase(llm.COST, by=by)
+    def _mean(self, metric: Metric, by: tuple[Label, ...]) -> Expr:
+        """Of a histogram's values."""
+        count = self.scope.increase(metric, by=by, part="count")
+        return self.scope.increase(metric, by=by, part="sum") / (count > 0)

@@ -10,7 +10,6 @@ from grafana.house import (
     NEUTRAL,
     OUTCOMES,
     QUIET,
-    WARN,
     Column,
     Expr,
     Facts,
@@ -46,15 +45,7 @@ PRESENCES = {
     "host_gone": ("Gone with its host", NEUTRAL),
     "never_seen": ("Never seen", "purple"),
 }
-STATE_COLOURS = {
-    "failed": BAD,
-    "blocked": WARN,
-    "waiting_human": "purple",
-    "draining": QUIET,
-    "waiting_tool": "light-blue",
-    "working": NEUTRAL,
-    "idle": GOOD,
-}
+STATE_COLOURS = {state: colour for state, (_, colour) in parts.STATES.items()}
 
 
 def quantiles(metric: Metric) -> list[Expr]:
@@ -308,7 +299,7 @@ calls_out = table(
         Column("Calls", made(), units.COUNT),
         Column(
             "Failed",
-            made(*parts.FAILED).otherwise(made() * 0) / (made() > 0),
+            made(*parts.FAILED).share_of(made()),
             units.SHARE,
             meaning=FAILURES,
         ),

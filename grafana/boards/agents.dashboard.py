@@ -12,6 +12,7 @@ from grafana.house import (
     Column,
     Expr,
     Limits,
+    Panel,
     Recorded,
     Scope,
     Variable,
@@ -30,6 +31,7 @@ from grafana.house import (
 )
 
 from fleetwatch.catalogue import agents, llm
+from fleetwatch.catalogue.metric import Label
 
 fleet = Scope(agents.TEAM, AGENT)
 work = parts.Work(fleet)
@@ -191,45 +193,42 @@ exits = bars(
     no_data="No task failed",
     runbook="AgentTasksFailing",
 )
-trend = table(
+
+
+def trend(title: str, key: Label, cost: Expr, calls: Expr, failed: Expr, *, link: str, width: int) -> Panel:
+    """The past day of each value of `key`, and its cost against earlier days."""
+    return table(
+        title,
+        [key.name],
+        [
+            Column("Cost, day", cost, units.USD),
+            Column("to yesterday", against(cost, 1), units.TIMES, meaning=TRENDS),
+            Column("to last week", against(cost, 7), units.TIMES, meaning=TRENDS),
+            Column("Calls, day", calls, units.COUNT),
+            Column("Failed, day", failed, units.COUNT),
+        ],
+        sort="Cost, day",
+        help="The past 24 hours of all LLM calls, and how many times the day before and the same day of last week that "
+        "is. Empty: there was nothing then.",
+        no_data="No LLM calls in a day",
+        link=link,
+        height=9,
+        width=width,
+    )
+
+
+by_agent = trend(
     "Trend by agent",
-    [AGENT.name],
-    [
-        Column("Cost, day", fleet.last(parts.COST_DAY, by=AGENT, how="sum"), units.USD),
-        Column(
-            "to yesterday", against(fleet.last(parts.COST_DAY, by=AGENT, how="sum"), 1), units.TIMES, meaning=TRENDS
-        ),
-        Column(
-            "to last week", against(fleet.last(parts.COST_DAY, by=AGENT, how="sum"), 7), units.TIMES, meaning=TRENDS
-        ),
-        Column("Calls, day", fleet.last(parts.CALLS_DAY, by=AGENT, how="sum"), units.COUNT),
-        Column("Failed, day", fleet.last(parts.ERRORS_DAY, by=AGENT, how="sum"), units.COUNT),
-    ],
-    titles=TITLES,
-    sort="Cost, day",
-    help="The past 24 hours of all LLM calls, and how many times the day before and the same day of last week that is. "
-    "Empty: there was nothing then.",
-    no_data="No LLM calls in a day",
+    AGENT,
+    *(fleet.last(day, by=AGENT, how="sum") for day in (parts.COST_DAY, parts.CALLS_DAY, parts.ERRORS_DAY)),
     link="agent",
-    height=9,
     width=14,
 )
-provider_trend = table(
+by_provider = trend(
     "Trend by provider",
-    [llm.PROVIDER.name],
-    [
-        Column("Cost, day", fleet.last(PROVIDER_COST, by=llm.PROVIDER), units.USD),
-        Column("to yesterday", against(fleet.last(PROVIDER_COST, by=llm.PROVIDER), 1), units.TIMES, meaning=TRENDS),
-        Column("to last week", against(fleet.last(PROVIDER_COST, by=llm.PROVIDER), 7), units.TIMES, meaning=TRENDS),
-        Column("Calls, day", fleet.last(PROVIDER_CALLS, by=llm.PROVIDER), units.COUNT),
-        Column("Failed, day", fleet.last(PROVIDER_ERRORS, by=llm.PROVIDER), units.COUNT),
-    ],
-    titles={llm.PROVIDER.name: "Provider"},
-    sort="Cost, day",
-    help="The past 24 hours by provider, and how many times the day before and the same day of last week that is.",
-    no_data="No LLM calls in a day",
+    llm.PROVIDER,
+    *(fleet.last(day, by=llm.PROVIDER) for day in (PROVIDER_COST, PROVIDER_CALLS, PROVIDER_ERRORS)),
     link="models",
-    height=9,
     width=10,
 )
 
@@ -286,7 +285,7 @@ dashboard = board(
         row("Who needs somebody", lanes, idle_for),
         row("", one_by_one),
         row("How it ends", outcomes, exits),
-        row("More or less than before", trend, provider_trend),
+        row("More or less than before", by_agent, by_provider),
         row("Tools, loops, quality", tools, loops, quality),
     ],
 )

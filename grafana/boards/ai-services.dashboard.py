@@ -61,7 +61,7 @@ def calls(by: By = ()) -> Expr:
 
 
 def share(outcomes: str | tuple[str, ...], by: By = ()) -> Expr:
-    return used.increase(ai.REQUESTS, by=by, outcome=outcomes).otherwise(calls(by) * 0) / (calls(by) > 0)
+    return used.increase(ai.REQUESTS, by=by, outcome=outcomes).share_of(calls(by))
 
 
 def health(by: By) -> Expr:

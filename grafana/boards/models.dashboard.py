@@ -73,13 +73,13 @@ def per_thousand_tokens(by: By = ()) -> Expr:
 
 def error_share(by: By = (), window: str = RANGE) -> Expr:
     failed = calls.increase(llm.REQUESTS, by=by, window=window, outcome=FAILED)
-    return failed.otherwise(requests(by, window) * 0) / (requests(by, window) > 0)
+    return failed.share_of(requests(by, window))
 
 
 def cache_share(by: By = (), window: str = RANGE) -> Expr:
     read = calls.increase(llm.TOKENS, by=by, window=window, kind="cache_read")
     given = calls.increase(llm.TOKENS, by=by, window=window, kind=INPUT)
-    return read.otherwise(given * 0) / (given > 0)
+    return read.share_of(given)
 
 
 def speed(by: By = (), window: str = RANGE) -> Expr:

@@ -67,7 +67,7 @@ def requests(by: By = (), window: str = RANGE) -> Expr:
 
 def lost_share(by: By = (), window: str = RANGE) -> Expr:
     lost = asked.increase(serving.REQUESTS, by=by, window=window, outcome=LOST)
-    return lost.otherwise(requests(by, window) * 0) / (requests(by, window) > 0)
+    return lost.share_of(requests(by, window))
 
 
 def cache_share(by: By = (), window: str = RANGE) -> Expr:
@@ -81,7 +81,7 @@ def attempts(by: By = ()) -> Expr:
 
 def failed_attempts(by: By = ()) -> Expr:
     failed = asked.increase(serving.DEPLOYMENT_REQUESTS, by=by, outcome=Not(("ok",)))
-    return failed.otherwise(attempts(by) * 0) / (attempts(by) > 0)
+    return failed.share_of(attempts(by))
 
 
 def in_state(name: str) -> Expr:

@@ -38,10 +38,6 @@ def made(by: tuple[Label, ...] = LINE) -> Expr:
     return calls.increase(agents.EDGE_REQUESTS, by=by)
 
 
-def failed(by: tuple[Label, ...] = LINE) -> Expr:
-    return calls.increase(agents.EDGE_REQUESTS, by=by, outcome=FAILED).otherwise(made(by) * 0)
-
-
 def took(by: tuple[Label, ...] = LINE) -> Expr:
     return calls.increase(agents.EDGE_TIME, by=by)
 
@@ -49,6 +45,11 @@ def took(by: tuple[Label, ...] = LINE) -> Expr:
 def as_edge(expr: Expr) -> Expr:
     """A line's value with the ids of its two ends."""
     ends = relabelled(relabelled(expr, SOURCE.name, SOURCE.name, prefix="agent:"), TARGET.name, KIND.name, TARGET.name)
+    return between(ends)
+
+
+def between(ends: Expr) -> Expr:
+    """A value of a line whose ends are named, with the line's own id."""
     return only(relabelled(ends, "id", SOURCE.name, TARGET.name, separator=" > "), EDGE)
 
 
@@ -66,14 +67,11 @@ def of_nodes(value: Expr, of_callers: Expr) -> Expr:
 
 CALLED, CALLER = (TARGET, KIND), (SOURCE,)
 HOSTS = calls.last(agents.PRESENCE, by=(agents.AGENT, agents.HOST), how="sum", presence="reporting") > 0
-
-
-def at_host(value: float) -> Expr:
-    return as_node(HOSTS * 0 + value, agents.HOST.name, "host") / as_node(HOSTS * 0 + 1, agents.HOST.name, "host")
+AT_HOSTS = as_node(HOSTS, agents.HOST.name, "host")
 
 
 def share(by: tuple[Label, ...]) -> Expr:
-    return failed(by) / (made(by) > 0)
+    return calls.increase(agents.EDGE_REQUESTS, by=by, outcome=FAILED).share_of(made(by))
 
 
 # --- the answer
@@ -121,27 +119,20 @@ graph = node_graph(
         "mainstat": of_nodes(made(CALLED), made(CALLER)),
         "secondarystat": of_nodes(took(CALLED) / (made(CALLED) > 0), took(CALLER) / (made(CALLER) > 0)),
         # A host that is there is well.
-        "arc__errors": of_nodes(share(CALLED), share(CALLER)).otherwise(at_host(0)),
-        "arc__ok": of_nodes(1 - share(CALLED), 1 - share(CALLER)).otherwise(at_host(1)),
-        "detail__processes": as_node(HOSTS, agents.HOST.name, "host"),
+        "arc__errors": of_nodes(share(CALLED), share(CALLER)).otherwise(AT_HOSTS * 0),
+        "arc__ok": of_nodes(1 - share(CALLED), 1 - share(CALLER)).otherwise(AT_HOSTS * 0 + 1),
+        "detail__processes": AT_HOSTS,
     },
     edges={
         "mainstat": as_edge(made()),
         "secondarystat": as_edge(took() / (made() > 0)),
-        "detail__processes": only(
+        "detail__processes": between(
             relabelled(
-                relabelled(
-                    relabelled(HOSTS, "source", agents.AGENT.name, prefix="agent:"),
-                    "target",
-                    agents.HOST.name,
-                    prefix="host:",
-                ),
-                "id",
-                "source",
-                "target",
-                separator=" > ",
-            ),
-            EDGE,
+                relabelled(HOSTS, SOURCE.name, agents.AGENT.name, prefix="agent:"),
+                TARGET.name,
+                agents.HOST.name,
+                prefix="host:",
+            )
         ),
     },
     words={"mainstat": ("calls", 1), "secondarystat": ("s", 0.01)},

@@ -7,7 +7,7 @@ from grafana.house import units
 from grafana.house.board import Board, Variable, board
 from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, NEUTRAL, OUTCOMES, QUIET, WARN, Limits
 from grafana.house.layout import answer, row
-from grafana.house.panels import bars, heatmap, stat, state_timeline, text, timeseries
+from grafana.house.panels import Panel, bars, heatmap, stat, state_timeline, text, timeseries
 from grafana.house.promql import RANGE, RATE, Expr, Matches, Not, Recorded, Scope, outside, top, total
 from grafana.house.tables import Column, Facts, table
 
@@ -29,6 +29,7 @@ __all__ = [
     "Limits",
     "Matches",
     "Not",
+    "Panel",
     "Recorded",
     "Scope",
     "Variable",

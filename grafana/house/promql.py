@@ -118,6 +118,10 @@ class Expr:
         """The other's series where this one has none; a number stands for one series without labels."""
         return _infix(self, "or", Expr(f"vector({other:g})") if isinstance(other, (int, float)) else other)
 
+    def share_of(self, whole: Expr) -> Expr:
+        """The part as a ratio: 0 where there is a whole and no part, nothing where the whole is 0."""
+        return self.otherwise(whole * 0) / (whole > 0)
+
     def named(self, name: str) -> Expr:
         return replace(self, name=name)
 
