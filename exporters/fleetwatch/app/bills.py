@@ -23,7 +23,7 @@ from fleetwatch.ledger.query import Reader, Spending
 from fleetwatch.reckon import bills as reckon
 from fleetwatch.records.bills import Bill, MeteredDay
 from fleetwatch.settings import Settings
-from fleetwatch.settings.model import AnthropicBill, AwsBill, OpenaiBill
+from fleetwatch.settings.bills import AnthropicBill, AwsBill, OpenaiBill
 
 PROVIDERS = {"openai": ("openai",), "anthropic": ("anthropic",), "aws": ("aws.*",)}
 """Provider of a bill -> providers of calls that are on it. Calls of `azure.ai.openai` and `gcp.*` are on bills that are

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 from msgspec import structs
 
 from fleetwatch.settings.kinds import check_bounds, reader, unfold
-from fleetwatch.settings.model import Section, Settings
+from fleetwatch.settings.model import Settings
+from fleetwatch.settings.section import Section
 
 Place = tuple[Hashable, ...]
 """Keys and list positions from the root to a value."""

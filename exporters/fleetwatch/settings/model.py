@@ -4,18 +4,16 @@
 
 import datetime
 import os
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import field
 
+from fleetwatch.settings.bills import Bills
 from fleetwatch.settings.errors import SettingsError
 from fleetwatch.settings.kinds import Address, Pattern, Seconds, Usd, Zone, why
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A group of knobs."""
+from fleetwatch.settings.pipelines import Pipelines
+from fleetwatch.settings.section import Section
 
 
 class Web(Section, frozen=True):
@@ -207,65 +205,6 @@ class Roster(Section, frozen=True):
     max_series: Annotated[int, why("Series taken of one host.", gt=0)] = 2000
 
 
-class OpenaiBill(Section, frozen=True):
-    key_file: Annotated[
-        Path | None, why("File with an admin key that may read usage and costs; none: the bill is not read.")
-    ] = None
-    url: Annotated[str, why("Address of the interface.")] = "https://api.openai.com"
-    lag: Annotated[Seconds, why("Time after the end of a UTC day that the provider is given to settle it.")] = 86400.0
-    refresh: Annotated[Seconds, why("Time between two readings.")] = 3600.0
-    providers: Annotated[
-        list[str], why("Providers whose calls are on this bill, * and ? stand for other text; empty: `openai`.")
-    ] = []
-
-
-class AnthropicBill(Section, frozen=True):
-    key_file: Annotated[Path | None, why("File with an admin key of the organisation; none: the bill is not read.")] = (
-        None
-    )
-    url: Annotated[str, why("Address of the interface.")] = "https://api.anthropic.com"
-    lag: Annotated[Seconds, why("Time after the end of a UTC day that the provider is given to settle it.")] = (
-        6 * 3600.0
-    )
-    refresh: Annotated[Seconds, why("Time between two readings.")] = 3600.0
-    providers: Annotated[list[str], why("Providers whose calls are on this bill; empty: `anthropic`.")] = []
-
-
-class AwsBill(Section, frozen=True):
-    """AWS Cost Explorer, with the permission ce:GetCostAndUsage; asked by what `aws` says of profile and patience."""
-
-    enabled: Annotated[bool, why("Read the bill. Each reading costs 0.01 US dollars.")] = False
-    role_arn: Annotated[
-        str, why("Role to take on: an account that pays sees all of its bill, a member its own part.")
-    ] = ""
-    external_id: Annotated[str, why("As the role's trust policy asks for it.")] = ""
-    lag: Annotated[Seconds, why("Time after the end of a UTC day that AWS is given to settle it.")] = 36 * 3600.0
-    refresh: Annotated[
-        Seconds, why("Time between two readings, also over restarts. AWS brings its figures up to date once a day.")
-    ] = 6 * 3600.0
-    providers: Annotated[list[str], why("Providers whose calls are on this bill; empty: `aws.*`.")] = []
-    services: Annotated[
-        list[str],
-        why(
-            "Services that are LLM calls, * and ? stand for other text; empty: `Amazon Bedrock` and "
-            "`*(Amazon Bedrock Edition)`, as which models of other makers are billed."
-        ),
-    ] = []
-
-
-class Bills(Section, frozen=True):
-    """What the providers bill, held against what was metered. UTC days."""
-
-    openai: OpenaiBill = OpenaiBill()
-    anthropic: AnthropicBill = AnthropicBill()
-    aws: AwsBill = AwsBill()
-    days: Annotated[int, why("Closed days that are read each time: providers change past days.", ge=2, le=90)] = 31
-    tolerance: Annotated[float, why("Share of the larger side by which billed and metered may differ.", ge=0, le=1)] = (
-        0.05
-    )
-    least_usd: Annotated[Usd, why("Difference in US dollars that nobody minds.")] = Decimal(1)
-
-
 class Agents(Section, frozen=True):
     """Agents: who should be there, when a task's cost is settled, and what is a loop."""
 
@@ -350,6 +289,16 @@ class Export(Section, frozen=True):
     otlp: OtlpExport = OtlpExport()
 
 
+class Alerting(Section, frozen=True):
+    """Alertmanager, asked who has taken on which alert."""
+
+    alertmanager: Annotated[
+        str,
+        why("Its address, for `alerts list|ack|unack` and what boards show of it; empty: stack.alertmanager_listen."),
+    ] = ""
+    headers_file: Annotated[Path | None, why("File with one `name: value` a line, for example authorization.")] = None
+
+
 class Links(Section, frozen=True):
     """Addresses in alerts and messages, as the people who read them reach them."""
 
@@ -389,6 +338,8 @@ class Settings(Section, frozen=True):
     host: Host = Host()
     roster: Roster = Roster()
     agents: Agents = Agents()
+    pipelines: Pipelines = Pipelines()
+    alerting: Alerting = Alerting()
     aws: Aws = Aws()
     ai_services: AiServices = AiServices()
     scrape: Scrape = Scrape()

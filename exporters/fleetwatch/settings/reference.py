@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from msgspec import NODEFAULT, Meta, structs
 
 from fleetwatch.settings.kinds import unfold
-from fleetwatch.settings.model import Section, Settings
+from fleetwatch.settings.model import Settings
+from fleetwatch.settings.section import Section
 
 _TYPES: dict[Any, dict[str, object]] = {
     str: {"type": "string"},
