@@ -79,5 +79,7 @@ def earlier_days(prometheus: str, data: Path) -> None:
 def _past() -> Iterator[tuple[str, list[tuple[str, float]]]]:
     """(recorded series, [(labels, value)])."""
     agents = [f'agent="{role.name}",team="{role.team}"' for role in ROLES]
-    yield "agents:cost_usd:increase1d", [(labels, 0.2) for labels in agents]
-    yield "agents:provider_cost_usd:increase1d", [(f'provider="{name}"', 0.5) for name in _PROVIDERS]
+    providers = [f'provider="{name}"' for name in _PROVIDERS]
+    for what, of_agent, of_provider in (("cost_usd", 0.2, 0.5), ("requests", 40.0, 100.0), ("errors", 2.0, 5.0)):
+        yield f"agents:{what}:increase1d", [(labels, of_agent) for labels in agents]
+        yield f"agents:provider_{what}:increase1d", [(labels, of_provider) for labels in providers]

@@ -195,25 +195,29 @@ exits = bars(
 )
 
 
-def trend(title: str, key: Label, cost: Expr, calls: Expr, failed: Expr, *, link: str, width: int) -> Panel:
-    """The past day of each value of `key`, and its cost against earlier days."""
+def trend(title: str, key: Label, cost: Expr, calls: Expr, failed: Expr, *, link: str) -> Panel:
+    """The past day of each value of `key`, against earlier days."""
+    columns = []
+    for name, value, unit in (
+        ("Cost", cost, units.USD),
+        ("Calls", calls, units.COUNT),
+        ("Failed", failed, units.COUNT),
+    ):
+        columns += [
+            Column(f"{name}, day", value, unit),
+            Column(f"{name} to yesterday", against(value, 1), units.TIMES, meaning=TRENDS),
+            Column(f"{name} to last week", against(value, 7), units.TIMES, meaning=TRENDS),
+        ]
     return table(
         title,
         [key.name],
-        [
-            Column("Cost, day", cost, units.USD),
-            Column("to yesterday", against(cost, 1), units.TIMES, meaning=TRENDS),
-            Column("to last week", against(cost, 7), units.TIMES, meaning=TRENDS),
-            Column("Calls, day", calls, units.COUNT),
-            Column("Failed, day", failed, units.COUNT),
-        ],
+        columns,
         sort="Cost, day",
         help="The past 24 hours of all LLM calls, and how many times the day before and the same day of last week that "
         "is. Empty: there was nothing then.",
         no_data="No LLM calls in a day",
         link=link,
-        height=9,
-        width=width,
+        height=8,
     )
 
 
@@ -222,14 +226,12 @@ by_agent = trend(
     AGENT,
     *(fleet.last(day, by=AGENT, how="sum") for day in (parts.COST_DAY, parts.CALLS_DAY, parts.ERRORS_DAY)),
     link="agent",
-    width=14,
 )
 by_provider = trend(
     "Trend by provider",
     llm.PROVIDER,
     *(fleet.last(day, by=llm.PROVIDER) for day in (PROVIDER_COST, PROVIDER_CALLS, PROVIDER_ERRORS)),
     link="models",
-    width=10,
 )
 
 # --- tools, loops, quality

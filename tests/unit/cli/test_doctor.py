@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fleetwatch.stack.state import Member, State, identity
 from support import free_port
 from support_aws import MODEL, each_minute, own_identity
 from support_cli import run
@@ -57,6 +59,24 @@ def test_where_all_is_well_it_says_so_and_changes_nothing(tmp_path: Path, cloud:
     assert found["ledger", "file"]["detail"].endswith("the exporter makes it when it starts")
     assert not (tmp_path / "data").exists()
     assert cloud.wrong == []
+
+
+def test_a_program_that_up_started_is_on_this_machine(tmp_path: Path) -> None:
+    """Whatever PATH says in the shell of whoever asks."""
+    settings(tmp_path)
+    pid = os.getpid()
+    State(tmp_path / "data").save("up", {"otel-collector": Member(pid, identity(pid), "127.0.0.1:4318", "", 0)})
+    finding = asked(tmp_path)[1]["stack", "otel-collector"]
+    assert finding["state"] == "ok"
+    assert finding["detail"] == f"running: started by `up`, process {pid}, 127.0.0.1:4318"
+
+
+def test_a_program_that_up_started_and_that_is_gone_is_trouble(tmp_path: Path) -> None:
+    settings(tmp_path)
+    State(tmp_path / "data").save("up", {"otel-collector": Member(os.getpid(), 1.0, "127.0.0.1:4318", "", 0)})
+    status, found = asked(tmp_path)
+    assert status == 1
+    assert found["stack", "otel-collector"]["detail"].startswith("gone: ")
 
 
 @pytest.mark.parametrize("operation", ["ListMetrics", "GetMetricData"])

@@ -14,7 +14,7 @@ import requests
 
 from fleetwatch.app.doctor.finding import Finding
 from fleetwatch.settings import Settings, SettingsError
-from fleetwatch.stack import ports, programs
+from fleetwatch.stack import ports, programs, state, up
 
 LEAST_FREE = 512 << 20
 """Bytes on the disk of the data folder, below which a busy ledger is full within a day."""
@@ -147,13 +147,29 @@ def stack_of(settings: Settings) -> Iterator[Finding]:
         programs.GRAFANA: (settings.stack.grafana_listen, "/api/health"),
         programs.COLLECTOR: ("", ""),
     }
+    started = _started(settings)
     for name, (address, path) in addresses.items():
-        if address and _get(f"http://{ports.local(address)}{path}")[0] == 200:
+        if name in started:
+            yield started[name]
+        elif address and _get(f"http://{ports.local(address)}{path}")[0] == 200:
             yield Finding("stack", name, "ok", f"answers on {address}")
-            continue
-        found = programs.find(name, os.environ, settings.data_dir / "programs")
-        if found is not None:
+        elif (found := programs.find(name, os.environ, settings.data_dir / "programs")) is not None:
             yield Finding("stack", name, "ok", f"{found.path}, not running" if address else str(found.path))
         else:
             fix = "Put it on PATH or in FLEETWATCH_TOOLS; `fleetwatch up` does without."
             yield Finding("stack", name, "note", f"not on this machine: {programs.WITHOUT[name]}", fix)
+
+
+def _started(settings: Settings) -> dict[str, Finding]:
+    """Programs that `up` has started: this shell's PATH may not show where they are."""
+    snapshot = state.State(settings.data_dir).load()
+    if snapshot is None or snapshot.mode != "native":
+        return {}
+    found = {}
+    for name, word, pid, address in up.look(snapshot):
+        where = f"started by `up`, process {pid}{f', {address}' if address else ''}"
+        if word.startswith(("ready", "running")):
+            found[name] = Finding("stack", name, "ok", f"{word}: {where}")
+        else:
+            found[name] = Finding("stack", name, "trouble", f"{word}: {where}", "Look at `fleetwatch status`.")
+    return found
