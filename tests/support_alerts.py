@@ -24,6 +24,9 @@ ALERTS = sorted((PROJECT / "prometheus" / "alerts").glob("*.yml"))
 TESTS = sorted((PROJECT / "tests" / "alerts").glob("*.test.yml"))
 DOMAINS = frozenset(file.stem for file in RULES)
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+SEVERITY_OF_LIMIT = "{{ $labels.severity }}"
+"""Severity of an alert whose limits carry it, so that settings may give another for some pipelines and phases."""
+SEVERITIES = ("page", "ticket", "info")
 ALWAYS_FIRING = frozenset({"Watchdog"})
 """Alerts whose condition has no beginning and no end: nothing to hold, to keep or to keep quiet about."""
 
@@ -33,24 +36,35 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 # A number is worth nothing without what it counts.
 _UNIT = re.compile(
     r"USD|%|°C|humanizeDuration|times its even pace"
-    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors|tasks|requests|servers)\b"
+    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors|tasks|requests|servers|runs|phases|reports|predictions)\b"
 )
 
 
 class House(NamedTuple):
-    """runbooks: the folder; series: known names; boards: stem to its variables; tests: the parsed promtool files."""
+    """runbooks: the folder; series: known names; boards: stem to its variables; tests: the parsed promtool files;
+    usual: the severity that stands beside the threshold of an alert, by its name.
+    """
 
     runbooks: Path
     series: support_promql.Series
     boards: Mapping[str, frozenset[str]]
     tests: list[dict[str, Any]]
+    usual: Mapping[str, str]
 
 
 def the_house() -> House:
     """What the repository holds."""
     boards = {file.stem: _variables(file) for file in (PROJECT / "grafana" / "generated").glob("*.json")}
     parsed = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in TESTS]
-    return House(PROJECT / "prometheus" / "runbooks", support_promql.known_series(RULES), boards, parsed)
+    series = support_promql.known_series(RULES)
+    return House(PROJECT / "prometheus" / "runbooks", series, boards, parsed, usual_severities())
+
+
+def usual_severities() -> dict[str, str]:
+    """Alert to the severity that its threshold in the first group of a rule file carries."""
+    recorded = [rule for file in RULES for rule in support_promql.rules_of(file) if "record" in rule]
+    labels = [rule["labels"] for rule in recorded if ":threshold:" in rule["record"] and "labels" in rule]
+    return {label["alert"]: label["severity"] for label in labels}
 
 
 def _variables(board: Path) -> frozenset[str]:
@@ -83,8 +97,12 @@ def _name(alert: Alert, house: House) -> Iterator[str]:
 
 def _labels(alert: Alert, house: House) -> Iterator[str]:
     labels = alert.get("labels", {})
-    if labels.get("severity") not in ("page", "ticket", "info"):
-        yield f"severity is {labels.get('severity')!r}; expected page, ticket or info"
+    severity = labels.get("severity")
+    if severity == SEVERITY_OF_LIMIT:
+        if house.usual.get(alert["alert"]) not in SEVERITIES:
+            yield "its severity is its limit's, but no threshold names it with a usual one: page, ticket or info"
+    elif severity not in SEVERITIES:
+        yield f"severity is {severity!r}; expected page, ticket or info"
     if labels.get("domain") not in DOMAINS:
         yield f"domain is {labels.get('domain')!r}; expected a domain of the catalogue"
     if not labels.get("owner"):

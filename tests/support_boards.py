@@ -23,18 +23,37 @@ Json = dict[str, Any]
 Rule = Callable[[Json], Iterator[str]]
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-PANELS = {"stat", "timeseries", "bargauge", "table", "heatmap", "state-timeline", "nodeGraph", "text", "row"}
+PANELS = {
+    "stat",
+    "timeseries",
+    "bargauge",
+    "barchart",
+    "table",
+    "heatmap",
+    "state-timeline",
+    "status-history",
+    "nodeGraph",
+    "text",
+    "row",
+}
 UNITS = {unit.id for unit in vars(units).values() if isinstance(unit, units.Unit)}
 # (board, panel) -> a window that is fixed because the figure is defined over it.
 FIXED_WINDOWS = {("fw-llm", "Burn rate"): "1h"}
 # Boards about one thing -> the variables that choose it.
-ONE_OF = {"fw-host": ("host_name",), "fw-agent": ("agent",)}
+ONE_OF = {
+    "fw-host": ("host_name",),
+    "fw-agent": ("agent",),
+    "fw-run": ("pipeline", "slot"),
+    "fw-compare": ("pipeline", "a", "b"),
+    "fw-heatmap": ("pipeline", "phase"),
+}
 UNIT_WORDS = re.compile(
     r"\b(usd|dollars?|percent|seconds?|ms|minutes?|bytes?|per (second|minute|hour))\b|[%$]|/s\b", re.IGNORECASE
 )
 COUNTER = re.compile(r"\b(\w+_(?:total|bucket|sum|count))\b(?:\{[^}]*\})?")
 # Of the catalogue's making, and no counters for all that their names end like some.
 GAUGES = {metric.prometheus for _, metric in all_metrics() if metric.kind == "gauge"}
+STEPPED = re.compile(r"(\w+\{[^}]*\}|\w+) - \1 offset \$__interval\b")
 WINDOW = re.compile(r"\[([^\]]+)\]")
 
 
@@ -107,7 +126,8 @@ def modern_panels(board: Json) -> Iterator[str]:
     for panel in board["panels"]:
         if panel["type"] not in PANELS:
             yield f"{panel.get('title')}: panel type {panel['type']} is not of today's Grafana"
-        if panel["type"] != "row" and "maxDataPoints" in panel:
+        # Cells must be few enough to be seen.
+        if panel["type"] not in {"row", "status-history", "heatmap"} and "maxDataPoints" in panel:
             yield f"{panel['title']}: maxDataPoints makes coarse lines"
 
 
@@ -134,8 +154,10 @@ def windows(board: Json) -> Iterator[str]:
             yield f"{panel['title']}: query {target['refId']} must be either instant or over a range"
         if target.get("exemplar") is not False:
             yield f"{panel['title']}: query {target['refId']} asks for exemplars"
-        for found in COUNTER.finditer(target["expr"]):
-            if target["expr"][found.end() : found.end() + 1] != "[" and found[1] not in GAUGES:
+        # A growth from step to step takes two readings of the same series.
+        expr = STEPPED.sub("", target["expr"])
+        for found in COUNTER.finditer(expr):
+            if expr[found.end() : found.end() + 1] != "[" and found[1] not in GAUGES:
                 yield f"{panel['title']}: query {target['refId']} reads a counter as it stands: {found.group()}"
 
 
@@ -175,7 +197,7 @@ def layout(board: Json) -> Iterator[str]:
 
 
 def variables(board: Json) -> Iterator[str]:
-    known = {item["name"] for item in board["templating"]["list"]} | {"__range", "__rate_interval"}
+    known = {item["name"] for item in board["templating"]["list"]} | {"__range", "__rate_interval", "__interval"}
     for panel, target in queries(board):
         for name in re.findall(r"\$\{?([a-z_]\w*)", target["expr"]):
             if name not in known:
@@ -193,12 +215,22 @@ def names(board: Json, series: Series) -> Iterator[str]:
             yield f"{panel['title']}: query {target['refId']}: {problem}"
     for item in board["templating"]["list"]:
         if item["type"] == "query":
-            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", item["query"]["query"]).groups()  # type: ignore[union-attr]  # a query of another form must fail here
-            for problem in check(f"sum by ({label}) ({selector})", series).problems:
+            for problem in check(_of_variable(item), series).problems:
                 yield f"variable {item['name']}: {problem}"
     for annotation in board["annotations"]["list"]:
         for problem in check(annotation["expr"], series).problems:
             yield f"annotation {annotation['name']}: {problem}"
+
+
+def _of_variable(item: Json) -> str:
+    """The query behind a variable's values as an expression that names all that it needs."""
+    query = item["query"]["query"]
+    if values := re.fullmatch(r"label_values\((.*), (\w+)\)", query):
+        return f"sum by ({values[2]}) ({values[1]})"
+    # Its list shows one label and chooses by another: Grafana takes both out of the series' text.
+    inner = re.fullmatch(r"query_result\((.*)\)", query)[1]  # type: ignore[index]  # a query of another form must fail here
+    labels = re.findall(r'(\w+)="\(\?<', item["regex"])
+    return f"sum by ({', '.join(labels)}) ({inner})"
 
 
 RULES: list[Rule] = [

@@ -16,6 +16,7 @@ from fleetwatch.dialects import Record, Translation, translate_logs, translate_t
 from fleetwatch.receive.body import from_json
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
 from fleetwatch.records.llm import LlmCall, UsagePoint
+from fleetwatch.records.pipelines import PhaseReport, RunReport
 from support_otlp import FIXTURES, NOW, key_values, span, traces_of
 
 M = TypeVar("M", bound=Message)
@@ -78,7 +79,10 @@ def lines(found: Translation) -> str:
     def mark(digest: bytes) -> str:
         return f"#{seen.setdefault(digest, len(seen) + 1)}" if digest else "-"
 
-    told = [_line(record, mark) for record in found.records]
+    told = [
+        _report_line(record, mark) if isinstance(record, RunReport | PhaseReport) else _line(record, mark)
+        for record in found.records
+    ]
     told += [f"refused {reason} {items}" for reason, items in sorted(found.rejected.items())]
     told += [f"unknown version {dialect} {items}" for dialect, items in sorted(found.unknown_versions.items())]
     return "".join(f"{line}\n" for line in told)
@@ -108,6 +112,19 @@ def _line(record: Record, mark: Any) -> str:
         digests = f"arguments {mark(record.arguments)} result {mark(record.result)} id {mark(record.call_id)}"
         return f"tool {who} {record.tool} {record.outcome} {record.error_type or '-'} {digests}"
     return f"call {who} {_call_line(record, mark)}"
+
+
+def _report_line(record: RunReport | PhaseReport, mark: Any) -> str:
+    """Fields that are told, by name; times in nanoseconds before NOW."""
+    fields = record._asdict()
+    for name in ("trace", "span", "parent"):
+        if fields.get(name):
+            fields[name] = _short(fields[name][-8:], mark)
+    for name in ("at", "started", "ended"):
+        if fields[name] is not None:
+            fields[name] -= NOW
+    told = " ".join(f"{name}={value!r}" for name, value in fields.items() if value not in {None, "", b"", False, ()})
+    return f"{type(record).__name__} {told}"
 
 
 def _short(span_id: bytes, mark: Any) -> str:

@@ -86,8 +86,8 @@ def call(base: str, path: str, body: object = None, headers: dict[str, str] | No
 
 def concrete(expr: str, seconds: int) -> str:
     """A panel's query as Grafana sends it for the past `seconds`, with all variables at "All"."""
-    expr = expr.replace("$__range", f"{seconds}s").replace("$__rate_interval", "20s")
-    return re.sub(r'"\$\w+"', '".*"', expr)
+    expr = expr.replace("$__range", f"{seconds}s").replace("$__rate_interval", "20s").replace("$__interval", "5s")
+    return re.sub(r'=~?"\$\w+"', '=~".*"', expr)
 
 
 def ask(base: str, panel: dict[str, Any], seconds: int = 120, headers: dict[str, str] | None = None) -> dict[str, int]:

@@ -5,10 +5,24 @@ A board's file names its panels and ends with `dashboard = board(...)`, the page
 
 from grafana.house import units
 from grafana.house.board import Board, Variable, board
-from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, NEUTRAL, OUTCOMES, QUIET, WARN, Limits
+from grafana.house.colours import ANSWERS, BAD, CONFIDENCES, GOOD, NEUTRAL, OUTCOMES, QUIET, WARN, Limits, Scale
+from grafana.house.grids import gantt, matrix, side_by_side, status_history
 from grafana.house.layout import answer, row
+from grafana.house.links import RowLink
+from grafana.house.matchers import Choice, Matches, Not
 from grafana.house.panels import Panel, bars, heatmap, stat, state_timeline, text, timeseries
-from grafana.house.promql import RANGE, RATE, Expr, Matches, Not, Recorded, Scope, outside, top, total
+from grafana.house.promql import (
+    RANGE,
+    RATE,
+    Expr,
+    Recorded,
+    Scope,
+    first,
+    joined,
+    outside,
+    top,
+    total,
+)
 from grafana.house.tables import Column, Facts, table
 
 __all__ = [
@@ -23,6 +37,7 @@ __all__ = [
     "RATE",
     "WARN",
     "Board",
+    "Choice",
     "Column",
     "Expr",
     "Facts",
@@ -31,16 +46,24 @@ __all__ = [
     "Not",
     "Panel",
     "Recorded",
+    "RowLink",
+    "Scale",
     "Scope",
     "Variable",
     "answer",
     "bars",
     "board",
+    "first",
+    "gantt",
     "heatmap",
+    "joined",
+    "matrix",
     "outside",
     "row",
+    "side_by_side",
     "stat",
     "state_timeline",
+    "status_history",
     "table",
     "text",
     "timeseries",

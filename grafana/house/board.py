@@ -24,7 +24,9 @@ SCHEMA_VERSION = 41
 
 # What grafanalib still writes for Grafana 6 and older, or what only repeats a default.
 _OLD_DASHBOARD = ("__inputs", "gnetId", "hideControls", "id", "rows", "sharedCrosshair", "style")
-_OLD_PANEL = ("cacheTimeout", "editable", "error", "hideTimeOverride", "maxDataPoints", "minSpan", "span", "height")
+_OLD_PANEL = ("cacheTimeout", "editable", "error", "hideTimeOverride", "minSpan", "span", "height")
+COARSE = frozenset({"status-history", "heatmap"})
+"""Kinds of panels that may ask for fewer points than they have pixels."""
 _OLD_TARGET = ("intervalFactor", "metric", "query", "step", "target", "interval", "hide")
 
 Json = dict[str, Any]
@@ -43,6 +45,25 @@ class Variable:
 
     one: bool = False
     """Exactly one value, at first the first: for a board about one thing."""
+
+    name: str = ""
+    """What queries call it; by default the label's name."""
+
+    shown: Label | None = None
+    """The label whose value stands in the list instead; the metric has it too."""
+
+    newest: Metric | None = None
+    """With `shown`: the gauge that the list is sorted by, largest first."""
+
+    other_than: str = ""
+    """With `shown`: name of the variable whose value is left out."""
+
+    above: tuple[Metric, float] | None = None
+    """With `shown`: only those whose gauge is above the number."""
+
+    @property
+    def id(self) -> str:
+        return self.name or self.label.name
 
 
 @dataclass(frozen=True)
@@ -66,10 +87,12 @@ def board(
     alerts: str = "",
     alerts_where: str = 'severity!="info"',
     since: str = "now-6h",
+    keep_choices: bool = True,
 ) -> Board:
     """The board of a domain. leads_to: (stem, title) of boards with the details. alerts: domain whose alerts show.
 
     alerts_where: which of them, as matchers; on a board about one thing, those about that thing.
+    keep_choices: whether links take the variables along; not from "all" to boards that know exactly one.
     """
     subtitle = Row("", (text(f"### {question}"),))
     dashboard = core.Dashboard(
@@ -81,7 +104,7 @@ def board(
         graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         panels=place([subtitle, *rows]),
         templating=core.Templating([_datasource(), *_chained(variables)]),
-        links=[_link(other, name) for other, name in leads_to],
+        links=[_link(other, name, keep_choices) for other, name in leads_to],
         annotations=core.Annotations([_firing(alerts, alerts_where)] if alerts else []),
         time=core.Time(since, "now"),
         timePicker=core.TimePicker([], []),
@@ -104,6 +127,9 @@ def _modern(data: Json) -> Json:
 
 def _modern_panel(panel: Json) -> Json:
     panel = _without(panel, _OLD_PANEL)
+    # grafanalib's default makes lines coarse; cells must be few enough to be seen.
+    if panel["type"] not in COARSE:
+        panel = _without(panel, ("maxDataPoints",))
     panel["targets"] = [_modern_target(target) for target in panel["targets"]]
     if panel["type"] == "row":
         panel = _without(panel, ("fieldConfig", "targets", "transformations", "links", "transparent", "datasource"))
@@ -149,36 +175,63 @@ def _chained(variables: Sequence[Variable]) -> list[Json]:
     """Each variable offers the values that the ones before it leave over."""
     made: list[Json] = []
     for number, variable in enumerate(variables):
-        before = [other.label for other in variables[:number] if other.label in variable.metric.labels]
-        narrowed = ",".join(f'{label.name}=~"${label.name}"' for label in before)
+        before = [other for other in variables[:number] if other.label in variable.metric.labels and not other.name]
+        narrowed = ",".join(f'{one.id}{"=" if one.one and variable.shown else "=~"}"${one.id}"' for one in before)
         query = f"label_values({variable.metric.prometheus}{{{narrowed}}}, {variable.label.name})"
+        regex = ""
+        if variable.shown:
+            query, regex = _shown(variable, narrowed)
         # .* and not the list of values: series without the label, and values newer than the page, count.
         every = {"allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
         made.append(
             {
                 "type": "query",
-                "name": variable.label.name,
-                "label": variable.title or variable.label.name.capitalize(),
+                "name": variable.id,
+                "label": variable.title or variable.id.capitalize(),
                 "description": variable.label.help,
                 "datasource": DATASOURCE,
                 "definition": query,
-                "query": {"query": query, "refId": f"variable-{variable.label.name}"},
+                "query": {"query": query, "refId": f"variable-{variable.id}"},
                 **({"current": {}} if variable.one else every),
                 "hide": 0,
                 "includeAll": not variable.one,
                 "multi": not variable.one,
                 "options": [],
                 "refresh": 2,
-                "regex": "",
-                "sort": 1,
+                "regex": regex,
+                "sort": 0 if variable.shown else 1,
             }
         )
     return made
 
 
-def _link(stem: str, title: str) -> Any:
+def _shown(variable: Variable, narrowed: str) -> tuple[str, str]:
+    """Query and pattern of a variable whose list shows another label than its own.
+
+    Grafana gets the series as text, labels in the order of the alphabet, and takes text and value out of it.
+    """
+    shown, order = variable.shown, variable.newest
+    if shown is None or order is None:
+        raise ValueError(f"variable {variable.id}: needs `newest` beside `shown`")
+    label = variable.label.name
+    left_out = f',{label}!="${variable.other_than}"' if variable.other_than else ""
+    kept = ""
+    if variable.above:
+        gauge, least = variable.above
+        kept = f" and on ({label}) (max by ({label}) ({gauge.prometheus}{{{narrowed}}}) > {least:g})"
+    names = sorted([label, shown.name])
+    by = ", ".join(names)
+    query = (
+        f"query_result(sort_desc(max by ({by}) ({variable.metric.prometheus}{{{narrowed}{left_out}}}) "
+        f"* on ({label}) group_left () max by ({label}) ({order.prometheus}{{{narrowed}}}){kept}))"
+    )
+    groups = {label: "value", shown.name: "text"}
+    return query, "/" + ",".join(f'{name}="(?<{groups[name]}>[^"]*)"' for name in names) + "/"
+
+
+def _link(stem: str, title: str, keep_choices: bool) -> Any:
     return core.DashboardLink(
-        title=title, type="link", uri=board_url(stem), icon="dashboard", includeVars=True, keepTime=True
+        title=title, type="link", uri=board_url(stem), icon="dashboard", includeVars=keep_choices, keepTime=True
     )
 
 

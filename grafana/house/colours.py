@@ -43,10 +43,21 @@ class Limits(NamedTuple):
         return [{"color": low}, {"color": WARN, "value": between}, {"color": high, "value": last}]
 
 
-Meaning = str | Limits
-"""One colour, or colours by limits."""
+class Scale(NamedTuple):
+    """Colours of a map, from `least` up: (from which value on, colour), ascending."""
+
+    least: str
+    above: tuple[tuple[float, str], ...]
+
+    def steps(self) -> list[dict[str, object]]:
+        """Grafana's thresholds."""
+        return [{"color": self.least}, *({"color": colour, "value": value} for value, colour in self.above)]
+
+
+Meaning = str | Limits | Scale
+"""One colour, colours by limits, or a scale of them."""
 
 
 def steps(meaning: Meaning) -> list[dict[str, object]]:
     """Grafana's thresholds of a meaning."""
-    return meaning.steps() if isinstance(meaning, Limits) else [{"color": meaning}]
+    return [{"color": meaning}] if isinstance(meaning, str) else meaning.steps()

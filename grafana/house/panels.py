@@ -77,19 +77,24 @@ def timeseries(
     stacked: bool = False,
     colours: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    counts: bool = False,
     runbook: str = "",
     width: int = 0,
 ) -> Panel:
-    """Lines over time; stacked where the sum means something. limits: drawn as lines."""
+    """Lines over time; stacked where the sum means something. limits: drawn as lines.
+
+    counts: bars, for what happens now and then and is counted per step.
+    """
     body = core.TimeSeries(
         title=title,
         dataSource=DATASOURCE,
         targets=targets(exprs),
         description=described(help, exprs),
         unit=unit.id,  # without decimals: an axis needs as many as its steps have
-        lineWidth=2,
-        fillOpacity=25 if stacked else 8,
-        showPoints="auto",
+        drawStyle="bars" if counts else "line",
+        lineWidth=1 if counts else 2,
+        fillOpacity=80 if counts else 25 if stacked else 8,
+        showPoints="never" if counts else "auto",
         pointSize=4,
         stacking={"mode": "normal" if stacked else "none", "group": "A"},
         tooltipMode="multi",
@@ -156,8 +161,13 @@ def bars(
     return Panel(body, width=width)
 
 
-def heatmap(title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No data", width: int = 0) -> Panel:
-    """A histogram's buckets over time: the scale below says which colour is many. expr: from `Scope.buckets`."""
+def heatmap(
+    title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No data", columns: int = 0, width: int = 0
+) -> Panel:
+    """A histogram's buckets over time: the scale below says which colour is many. expr: from `Scope.buckets`.
+
+    columns: steps at most, so that cells can be seen where little happens in a step.
+    """
     body = Modern(
         kind="heatmap",
         title=title,
@@ -177,6 +187,8 @@ def heatmap(title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No
                 "exponent": 0.5,
                 "steps": 32,
                 "reverse": False,
+                # Else one run in each cell would be the least there is, and white.
+                **({"min": 0} if columns else {}),
             },
             "exemplars": {"color": BAD},
             "filterValues": {"le": 1e-9},
@@ -186,6 +198,7 @@ def heatmap(title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No
             "tooltip": {"mode": "single", "yHistogram": False},
             "yAxis": {"axisPlacement": "left", "unit": unit.id, "reverse": False},
         },
+        maxDataPoints=columns or None,
     )
     return Panel(body, width=width)
 
@@ -234,7 +247,7 @@ class Modern(core.Panel):  # type: ignore[misc]  # grafanalib has no types
         super().__init__(**common)
         self.kind = kind
         self.options = options
-        self.field_config = {"defaults": defaults, "overrides": list(overrides)}
+        self.field_config: Json = {"defaults": defaults, "overrides": list(overrides)}
 
     def to_json_data(self) -> Any:
         return self.panel_json({"type": self.kind, "options": self.options, "fieldConfig": self.field_config})

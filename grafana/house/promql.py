@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from grafana.house.matchers import Choice, Matcher, Matches, matcher
 
 from fleetwatch.catalogue.metric import Label, Metric
 
@@ -39,6 +41,7 @@ By = Label | Sequence[Label]
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
+STEP = "$__interval"
 EXACT = "max_over_time({0}) - min_over_time({0})"
 """Growth of series that never go back."""
 
@@ -49,7 +52,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         "up": ("job", "instance"),
         "scrape_duration_seconds": ("job", "instance"),
         "scrape_samples_scraped": ("job", "instance"),
-        "ALERTS": ("alertname", "alertstate", "severity", "domain", "agent"),
+        "ALERTS": ("alertname", "alertstate", "severity", "domain", "agent", "pipeline", "phase"),
         "prometheus_notifications_errors_total": ("alertmanager",),
         "prometheus_rule_evaluation_failures_total": ("rule_group",),
         "alertmanager_notifications_total": ("integration",),
@@ -109,7 +112,11 @@ class Expr:
 
     def before(self, days: int) -> Expr:
         """As it stood so many days before. For a single selector, aggregated or not."""
-        text, selectors = re.subn(r"([\w:]+(?:\{[^}]*\})?)(?=\)*$)", rf"\1 offset {days}d", self.text)
+        return self._selected(f"offset {days}d")
+
+    def _selected(self, modifier: str) -> Expr:
+        """With a modifier behind its only selector."""
+        text, selectors = re.subn(r"([\w:]+(?:\{[^}]*\})?)(?=\)*$)", rf"\1 {modifier}", self.text)
         if selectors != 1 or self.infix:
             raise ValueError(f"{self.text}: expected one selector")
         return replace(self, text=text)
@@ -117,6 +124,46 @@ class Expr:
     def otherwise(self, other: Expr | float) -> Expr:
         """The other's series where this one has none; a number stands for one series without labels."""
         return _infix(self, "or", Expr(f"vector({other:g})") if isinstance(other, (int, float)) else other)
+
+    def over(self, other: Expr) -> Expr:
+        """Each series over the one value that the other has for its labels."""
+        matched = f"/ on ({', '.join(other.by)}) group_left ()"
+        return replace(_infix(self, matched, other), by=self.by)
+
+    def plus(self, other: Expr) -> Expr:
+        """Each series and the one value that the other has for its labels."""
+        matched = f"+ on ({', '.join(other.by)}) group_left ()"
+        return replace(_infix(self, matched, other), by=self.by)
+
+    def since(self, other: Expr) -> Expr:
+        """Each series less the one value that the other has for its labels."""
+        matched = f"- on ({', '.join(other.by)}) group_left ()"
+        return replace(_infix(self, matched, other), by=self.by)
+
+    def same_as(self, other: Expr) -> Expr:
+        """Only the series whose value the other has too, at the same time."""
+        return _infix(self, "==", other)
+
+    def labelled(self, info: Expr, *names: str) -> Expr:
+        """With labels more, of an info series (always 1) that shares the others."""
+        shared = [label for label in info.by if label not in names]
+        matched = f"* on ({', '.join(shared)}) group_left ({', '.join(names)})"
+        return replace(_infix(self, matched, info), by=(*self.by, *names))
+
+    def at_end(self) -> Expr:
+        """As it stands at the end of the time range, at every time of it. For a single selector."""
+        return self._selected("@ end()")
+
+    def at_least(self, least: float) -> Expr:
+        return replace(self, text=f"clamp_min({self.text}, {least:g})", infix=False)
+
+    def rounded(self) -> Expr:
+        """As a whole number."""
+        return replace(self, text=f"round({self.text})", infix=False)
+
+    def size(self) -> Expr:
+        """Without its sign."""
+        return replace(self, text=f"abs({self.text})", infix=False)
 
     def share_of(self, whole: Expr) -> Expr:
         """The part as a ratio: 0 where there is a whole and no part, nothing where the whole is 0."""
@@ -147,6 +194,18 @@ def top(count: int, expr: Expr) -> Expr:
     return replace(expr, text=f"sort_desc(topk({count}, {expr.text}))", infix=False)
 
 
+def first(expr: Expr, *, by: By) -> Expr:
+    """The series with the largest value of each group. For instant queries, like `top`."""
+    return replace(expr, text=f"{_grouped('topk', _names(by))}(1, {expr.text})", infix=False)
+
+
+def joined(expr: Expr, name: str, whole: str, part: str, separator: str = " / ") -> Expr:
+    """The largest value by one label, made of two: WHOLE, or WHOLE / PART where there is a part."""
+    both = f'label_join({expr.text}, "{name}", "{separator}", "{whole}", "{part}")'
+    text = f'max by ({name}) (label_replace({both}, "{name}", "$1", "{name}", "(.*){separator}"))'
+    return replace(expr, text=text, by=(name,), infix=False)
+
+
 def total(expr: Expr, *, by: By = (), how: Literal["sum", "min", "max", "count"] = "sum") -> Expr:
     """Aggregated over all labels but `by`."""
     names = _names(by)
@@ -155,27 +214,15 @@ def total(expr: Expr, *, by: By = (), how: Literal["sum", "min", "max", "count"]
     return replace(expr, text=f"{_grouped(how, names)}({expr.text})", by=names, infix=False)
 
 
-class Not(NamedTuple):
-    """A matcher for all values but these."""
-
-    values: tuple[str, ...]
-
-
-class Matches(NamedTuple):
-    """A matcher by Grafana variable or regular expression."""
-
-    pattern: str
-
-
-Matcher = str | tuple[str, ...] | Not | Matches
 Part = Literal["sum", "count"]
 
 
 class Scope:
-    """A board's variables, and the expressions that they narrow."""
+    """A board's variables, and the expressions that they narrow. one: each variable has exactly one value."""
 
-    def __init__(self, *labels: Label) -> None:
+    def __init__(self, *labels: Label, one: bool = False) -> None:
         self.labels = labels
+        self.one = one
 
     def increase(
         self,
@@ -205,6 +252,28 @@ class Scope:
     ) -> Expr:
         """Growth per second of a counter, or of a histogram's sum or count."""
         return self._grown("rate({})", metric, by, window, part=part, match=match)
+
+    def counted(self, metric: Metric, *, by: By = (), **match: Matcher) -> Expr:
+        """Growth of a durable counter from step to step of a chart: no step counts what another one has.
+
+        A window of `increase` is wider than a step, so that the same run would stand in several bars. The difference of
+        two readings is exact; only where there is one reading does `increase` guess.
+        """
+        _expect(metric, "counter")
+        if not metric.durable:
+            raise ValueError(f"{metric.name}: is not durable: its steps can go back")
+        names = _names(by)
+        _check_labels(metric, names)
+        selector, unscoped = self._selector(metric, "", match)
+        return Expr(f"{_grouped('sum', names)}({_stepped(selector)})", names, unscoped)
+
+    def counted_buckets(self, metric: Metric, *, by: By = (), **match: Matcher) -> Expr:
+        """Likewise of a histogram's buckets, with label le."""
+        _expect(metric, "histogram")
+        names = (*_names(by), "le")
+        _check_labels(metric, names[:-1])
+        selector, unscoped = self._selector(metric, "_bucket", match)
+        return Expr(f"{_grouped('sum', names)}({_stepped(selector)})", names, unscoped)
 
     def quantile(self, q: float, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
         """Quantile of a histogram, interpolated inside its buckets, in the metric's unit."""
@@ -262,10 +331,10 @@ class Scope:
         matchers: dict[str, Matcher] = {}
         for label in self.labels:
             if label in metric.labels:
-                matchers[label.name] = Matches(f"${label.name}")
+                matchers[label.name] = Choice(label.name) if self.one else Matches(f"${label.name}")
         matchers |= match
         known = {label.name: label for label in metric.labels}
-        inner = ",".join(_matcher(known[name], value) for name, value in sorted(matchers.items()))
+        inner = ",".join(matcher(known[name], value) for name, value in sorted(matchers.items()))
         unscoped = frozenset(label.name for label in self.labels if label not in metric.labels)
         return f"{metric.prometheus}{suffix}{{{inner}}}" if inner else metric.prometheus + suffix, unscoped
 
@@ -281,6 +350,10 @@ def outside(name: str, *, by: Sequence[str] = (), function: str = "", how: str =
     if function:
         selector = f"{function}({selector}[{RANGE if function == 'increase' else RATE}])"
     return Expr(f"{_grouped(how, by)}({selector})", tuple(by))
+
+
+def _stepped(selector: str) -> str:
+    return f"{selector} - {selector} offset {STEP} or increase({selector}[{RATE}])"
 
 
 def _names(by: By) -> tuple[str, ...]:
@@ -301,22 +374,3 @@ def _check_labels(metric: Gauge, names: object) -> None:
     if unknown := asked - set(metric.label_names):
         has = ", ".join(metric.label_names) or "none"
         raise ValueError(f"{metric.name}: has no label {', '.join(sorted(unknown))}; it has {has}")
-
-
-def _matcher(label: Label, value: Matcher) -> str:
-    if isinstance(value, Matches):
-        return f'{label.name}=~"{value.pattern}"'
-    values = value.values if isinstance(value, Not) else (value,) if isinstance(value, str) else value
-    if label.one_of and (wrong := set(values) - set(label.one_of)):
-        raise ValueError(
-            f"label {label.name}: is never {', '.join(sorted(wrong))}; it is one of {', '.join(label.one_of)}"
-        )
-    equal, like = ("!=", "!~") if isinstance(value, Not) else ("=", "=~")
-    if len(values) == 1:
-        return f'{label.name}{equal}"{_quoted(values[0])}"'
-    pattern = "|".join(_quoted(re.escape(item)) for item in values)
-    return f'{label.name}{like}"{pattern}"'
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from grafana.house.colours import NEUTRAL, QUIET, Meaning, steps
-from grafana.house.links import cell_link, runbook_link
+from grafana.house.links import RowLink, cell_link, runbook_link
 from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets, value_mappings, when_empty
 from grafana.house.promql import Expr
-from grafana.house.units import WORDS, Unit
+from grafana.house.units import CLOCK, WORDS, Unit
 
 QUIET_CELL = "–"
+NARROW = 64
+"""Least width of a column in pixels."""
 
 
 class Column(NamedTuple):
@@ -21,6 +23,11 @@ class Column(NamedTuple):
     expr: Expr
     unit: Unit
     meaning: Meaning | None = None
+    mappings: Mapping[str, tuple[str, str]] | None = None
+    """Number -> (text, colour), where the number stands for a word."""
+
+    hidden: bool = False
+    """Only there for the links of its row."""
 
 
 class Facts(NamedTuple):
@@ -45,6 +52,9 @@ def table(
     titles: Mapping[str, str] | None = None,
     no_data: str = "No data",
     link: str = "",
+    row_links: Sequence[RowLink] = (),
+    ascending: bool = False,
+    narrow: bool = False,
     runbook: str = "",
     height: int = 8,
     width: int = 0,
@@ -52,7 +62,9 @@ def table(
     """One row per set of label values (`keys`), one query per column. sort: title of the column, largest first.
 
     facts: words beside the keys. titles: key -> its column's title; by default the label's name.
-    link: board opened by a click on a key, with the key as its variable.
+    link: board opened by a click on a key, with the key as its variable. row_links: likewise by a click on a word, with
+    what else stands in the row. ascending: smallest first, of a column without empty cells.
+    narrow: the facts need the room, not the keys.
     """
     if wrong := [column.title for column in columns if tuple(column.expr.by) != tuple(keys)]:
         raise ValueError(f"table {title}: expected labels {', '.join(keys)} in {', '.join(wrong)}")
@@ -69,19 +81,20 @@ def table(
         targets=targets(exprs, instant=True, format="table"),
         description=described(help, exprs),
         links=runbook_link(runbook),
-        transformations=_as_one_table(named, facts, columns),
+        transformations=[*_as_one_table(named, facts, columns), *([_ascending(sort)] if ascending else [])],
         thresholds=steps(NEUTRAL),
-        defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": 64}},
+        defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": NARROW}},
         overrides=[
-            *_key_columns(named, link),
-            *(_word_column(name, fact) for fact in facts for name in fact.titles.values()),
+            *_key_columns(named, link, row_links, narrow),
+            *_word_columns(facts, row_links, narrow),
             *(_number_column(column) for column in columns),
         ],
         options={
             "showHeader": True,
             "cellHeight": "sm",
             "frameIndex": 0,
-            "sortBy": [{"displayName": sort, "desc": True}],
+            # By itself a table puts empty cells before the smallest.
+            "sortBy": [] if ascending else [{"displayName": sort, "desc": True}],
         },
     )
     return Panel(body, height=height, width=width)
@@ -108,18 +121,38 @@ def _as_one_table(keys: Mapping[str, str], facts: Sequence[Facts], columns: Sequ
     ]
 
 
-def _key_columns(keys: Mapping[str, str], link: str) -> Iterator[Json]:
+def _ascending(column: str) -> Json:
+    return {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": column, "desc": False}]}}
+
+
+def _key_columns(keys: Mapping[str, str], link: str, row_links: Sequence[RowLink], narrow: bool) -> Iterator[Json]:
     """The last key is the row's own name and gets the most room."""
     last = list(keys)[-1]
     for key, name in keys.items():
-        properties: list[Json] = [{"id": "custom.minWidth", "value": 190 if key == last else 100}]
+        width = NARROW if narrow else 190 if key == last else 100
+        properties: list[Json] = [{"id": "custom.minWidth", "value": width}]
         if link:
             properties.append({"id": "links", "value": [cell_link(link, key)]})
+        if row_links:
+            properties.append({"id": "links", "value": [one.link() for one in row_links]})
         yield {"matcher": {"id": "byName", "options": name}, "properties": properties}
 
 
-def _word_column(name: str, fact: Facts) -> Json:
+def _word_columns(facts: Sequence[Facts], row_links: Sequence[RowLink], narrow: bool) -> Iterator[Json]:
+    """Where the keys are narrow, the first word is the row's own name and gets the most room."""
+    first = True
+    for fact in facts:
+        for name in fact.titles.values():
+            yield _word_column(name, fact, row_links, 190 if narrow and first else 0)
+            first = False
+
+
+def _word_column(name: str, fact: Facts, row_links: Sequence[RowLink], width: int) -> Json:
     properties: list[Json] = [{"id": "unit", "value": WORDS.id}, {"id": "noValue", "value": QUIET_CELL}]
+    if width:
+        properties.append({"id": "custom.minWidth", "value": width})
+    if row_links:
+        properties.append({"id": "links", "value": [one.link() for one in row_links]})
     if fact.mappings:
         properties += [
             {"id": "mappings", "value": value_mappings(fact.mappings)},
@@ -132,6 +165,15 @@ def _number_column(column: Column) -> Json:
     properties: list[Json] = [{"id": "unit", "value": column.unit.id}, {"id": "noValue", "value": QUIET_CELL}]
     if column.unit.decimals is not None:
         properties.append({"id": "decimals", "value": column.unit.decimals})
+    if column.unit == CLOCK:
+        properties.append({"id": "custom.minWidth", "value": 170})
+    if column.hidden:
+        properties.append({"id": "custom.hidden", "value": True})
+    if column.mappings:
+        properties += [
+            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+            {"id": "mappings", "value": [*value_mappings(column.mappings), when_empty(QUIET_CELL, QUIET)]},
+        ]
     if column.meaning is not None:
         properties += [
             {"id": "custom.cellOptions", "value": {"type": "color-text"}},

@@ -13,7 +13,17 @@ import pytest
 import yaml
 
 from fleetwatch.places import PROJECT
-from support_alerts import ALWAYS_FIRING, DOMAINS, Alert, House, complaints, the_alerts, the_house
+from support_alerts import (
+    ALWAYS_FIRING,
+    DOMAINS,
+    SEVERITY_OF_LIMIT,
+    Alert,
+    House,
+    complaints,
+    the_alerts,
+    the_house,
+    usual_severities,
+)
 
 # One that has everything: labels in its texts, a query in a template, a variable in its link.
 MODEL_ALERT = "LlmBudgetBurnsFast"
@@ -58,7 +68,8 @@ def test_no_alert_holds_a_threshold_of_its_own() -> None:
         used += (PROJECT / "prometheus" / "rules" / f"{domain}.yml").read_text()
         for name in recorded:
             assert name.startswith(f"{domain}:threshold:")
-            assert f"scalar({name})" in used, f"{name} changes nothing"
+            taken = (f"scalar({name})", f"group_left (alert, severity) {name}")
+            assert any(text in used for text in taken), f"{name} changes nothing"
 
 
 def test_the_warned_of_sample_limit_is_the_configured_one() -> None:
@@ -112,6 +123,8 @@ BREAKS = [
     (_set("alert", to="llm_budget_burns"), "not CamelCase"),
     (_set("labels", "severity", to="critical"), "severity is 'critical'"),
     (_drop("labels", "severity"), "severity is None"),
+    (_set("labels", "severity", to="{{ $labels.budget }}"), "severity is '{{ $labels.budget }}'"),
+    (_set("labels", "severity", to="{{ $labels.severity }}"), "no threshold names it with a usual one"),
     (_drop("labels", "domain"), "domain is None"),
     (_drop("labels", "owner"), "no owner"),
     (_set("labels", "owner", to="{{ $value }}"), "$value in a label"),
@@ -147,6 +160,19 @@ def test_an_incomplete_alert_is_complained_about(change: Callable[[Alert], None]
     alert = alert_named(MODEL_ALERT)
     change(alert)
     assert complaint in "\n".join(complaints(alert, house()))
+
+
+def test_a_severity_of_the_limit_that_the_limit_does_not_carry_is_complained_about() -> None:
+    alert = alert_named("PhaseSlower")
+    alert["expr"] = alert["expr"].replace("group_left (severity)", "group_left ()")
+    assert "PhaseSlower: its texts use $labels.severity, which the expression does not have" in complaints(
+        alert, house()
+    )
+
+
+def test_every_usual_severity_is_an_alert_s() -> None:
+    alerts = {alert["alert"]: alert["labels"]["severity"] for alert in the_alerts()}
+    assert [name for name in usual_severities() if alerts.get(name) != SEVERITY_OF_LIMIT] == []
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,10 @@ def test_every_metric_and_label_exists(stem: str, series: Series) -> None:
 
 
 def test_each_board_has_the_stem_of_a_domain() -> None:
-    """Or shows a domain from another side: models is the llm domain, model by model; host and agent are one of many."""
+    """Or shows a domain from another side: models is the llm domain, model by model; host is one of many."""
     # A stem is part of an address, where words are parted by hyphens.
     domains = {domain.replace("_", "-") for domain, _ in all_metrics()}
-    assert set(STEMS) - domains == {"agent", "host", "models", "topology"}
+    assert set(STEMS) - domains == {"agent", "compare", "heatmap", "host", "models", "run", "topology"}
 
 
 def linked_boards() -> dict[str, str]:
@@ -140,6 +140,7 @@ BROKEN: list[tuple[Rule, str, Callable[[Json], None]]] = [
     (data_source, "no datasource variable", set_in("templating", "list", value=[])),
     (windows, "looks at [5m]", expr("sum(rate(llm_requests_total[5m]))")),
     (windows, "as it stands", expr('sum(llm_cost_usd_total{team="a"})')),
+    (windows, "as it stands", expr("sum(llm_cost_usd_total - llm_requests_total offset $__interval)")),
     (windows, "either instant or", set_in(*FIRST, "targets", 0, "range", value=True)),
     (windows, "exemplars", set_in(*FIRST, "targets", 0, "exemplar", value=True)),
     (links, "no link to another board", set_in("links", value=[])),
@@ -213,3 +214,12 @@ def test_a_generated_file_that_was_edited_by_hand_is_found(tmp_path: Any) -> Non
 
 def test_every_board_asks_something() -> None:
     assert all(len(list(queries(load(stem)))) > 10 for stem in STEMS)
+
+
+def test_a_list_of_runs_whose_query_names_what_nobody_emits_is_found(series: Series) -> None:
+    """Its values come out of the text of series, not from the values of a label."""
+    board = copy.deepcopy(load("run"))
+    chosen = next(item for item in board["templating"]["list"] if item["name"] == "slot")
+    assert not [line for line in names(board, series) if line.startswith("variable")]
+    chosen["query"]["query"] = chosen["query"]["query"].replace("pipeline_slot_info", "pipeline_slot_inf")
+    assert "variable slot: no such metric: pipeline_slot_inf" in list(names(board, series))

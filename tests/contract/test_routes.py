@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from support_alertmanager import CONFIG, Program, programs
+from support_alerts import SEVERITY_OF_LIMIT
 
 CONFIG_FILE = CONFIG / "alertmanager.yml"
 RULES = sorted((CONFIG.parent / "prometheus" / "alerts").glob("*.yml"))
@@ -52,11 +53,22 @@ def wrong_routes(program: Program, config: Path, expected: list[tuple[str, dict[
     return wrong
 
 
-def intended(rule: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """The receiver that an alert of the rule should reach, and its labels; a templated label gets some value."""
+def intended(rule: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The receiver that an alert of the rule should reach, and its labels, for each severity that it may have.
+
+    A templated label gets some value.
+    """
     labels = {name: "some-team" if "{{" in str(value) else str(value) for name, value in rule["labels"].items()}
     labels["alertname"] = rule["alert"]
-    return "deadman" if rule["alert"] == "Watchdog" else RECEIVER_OF[labels["severity"]], labels
+    if rule["alert"] == "Watchdog":
+        return [("deadman", labels)]
+    return [(RECEIVER_OF[severity], labels | {"severity": severity}) for severity in possible_severities(rule)]
+
+
+def possible_severities(rule: dict[str, Any]) -> list[str]:
+    """One, or all where the limit carries it."""
+    severity = rule["labels"]["severity"]
+    return list(RECEIVER_OF) if severity == SEVERITY_OF_LIMIT else [severity]
 
 
 def test_the_configuration_is_valid(program: Program) -> None:
@@ -68,7 +80,7 @@ def test_the_configuration_is_valid(program: Program) -> None:
 
 
 def test_every_shipped_alert_reaches_its_one_receiver(program: Program) -> None:
-    expected = [intended(rule) for rule in shipped_alerts()]
+    expected = [case for rule in shipped_alerts() for case in intended(rule)]
     assert {receiver for receiver, _ in expected} == {"page", "ticket", "board", "deadman"}
     assert wrong_routes(program, CONFIG_FILE, expected) == []
 
@@ -106,16 +118,16 @@ def test_inhibition_names_alerts_that_exist_and_labels_that_both_sides_carry(pro
     for rule in shipped_alerts():
         rules.setdefault(rule["alert"], []).append(rule)
     for inhibition in yaml.safe_load(CONFIG_FILE.read_text(encoding="utf-8"))["inhibit_rules"]:
-        for side, severities in (("source_matchers", RECEIVER_OF), ("target_matchers", ("ticket",))):
+        for side, severities in (("source_matchers", tuple(RECEIVER_OF)), ("target_matchers", ("ticket",))):
             names, match_severity = inhibition[side]
-            severity = match_severity.split('"')[1]
+            named = match_severity.split('"')[1].split("|")
             # A page is never muted: who is paged must not depend on what else is wrong.
-            assert severity in severities
-            assert match_severity == f'severity="{severity}"'
+            assert set(named) <= set(severities)
+            assert match_severity == f'severity{"=~" if len(named) > 1 else "="}"{"|".join(named)}"'
             for name in re.findall(r"[A-Za-z]+", names.split('"')[1]):
                 assert name in rules, f"{name} is no shipped alert"
                 for rule in rules[name]:
-                    assert rule["labels"]["severity"] == severity
+                    assert set(named) <= set(possible_severities(rule))
                     texts = "".join(rule["annotations"].values())
                     assert [label for label in inhibition.get("equal", []) if f"$labels.{label}" not in texts] == []
 

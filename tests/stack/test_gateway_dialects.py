@@ -75,6 +75,8 @@ def test_records_are_the_same_behind_the_collector(way: tuple[Gateway, OtlpSink]
         assert isinstance(came, Request)
         assert "sunny" not in str(came)
         assert "Paris" not in str(came)
+        assert "a-person" not in str(came)
+        assert "git.example.com" not in str(came)
         assert lines(translated(came)) == lines(translated(sent))
 
 

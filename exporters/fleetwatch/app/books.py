@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from fleetwatch.app import agent_series, llm_series
@@ -13,8 +13,10 @@ from fleetwatch.app.hosts import Hosts
 from fleetwatch.app.loops import Loops
 from fleetwatch.app.models import IN_USE, Models
 from fleetwatch.app.own_series import OwnSeries
+from fleetwatch.app.pipeline_rules import rules_of
+from fleetwatch.app.pipelines import Pipelines
 from fleetwatch.app.writer import Writer
-from fleetwatch.catalogue import agents, exporter, llm
+from fleetwatch.catalogue import agents, exporter, llm, pipelines
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.collect.runner import source_names
@@ -28,6 +30,7 @@ from fleetwatch.ledger.store import Record as LedgerRecord
 from fleetwatch.ledger.usage import Usage
 from fleetwatch.meter import Meter
 from fleetwatch.reckon.price import PriceBook
+from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.agents import AgentBeat
 from fleetwatch.records.hosts import HostReport
 from fleetwatch.settings import Settings
@@ -37,25 +40,28 @@ _REPORTS = frozenset({HostReport, AgentBeat})
 
 
 class Books:
-    """One ledger and the series made of it."""
+    """One ledger and the series made of it. clock: Unix nanoseconds."""
 
-    def __init__(self, settings: Settings, prices: PriceBook) -> None:
+    def __init__(self, settings: Settings, prices: PriceBook, clock: Callable[[], int] = time.time_ns) -> None:
         self._settings = settings
         self._prices = prices
+        self._clock = clock
         own = host_name(settings)
         self.meter = Meter(
             limits=_limits(settings),
             most=settings.labels.max_series,
             hold=2 * settings.web.scrape_interval,
-            durable=[metric for module in (llm, agents) for metric in metrics_of(module) if metric.durable],
+            durable=[metric for module in (llm, agents, pipelines) for metric in metrics_of(module) if metric.durable],
             overflow=exporter.LABEL_OVERFLOW,
             implied={HOST.name: own},
+            clock=self._seconds,
         )
         self.own = OwnSeries(self.meter)
         self.writer = Writer(self._open_ledger, opened=self._opened, committed=self._committed, failed=self.own.failed)
         # The domain of sources that run whether or not this machine's facts are collected.
-        self.hosts = Hosts(settings, self.meter, own, source_names("exporter"))
-        self.agents = Agents(settings, self.meter, self.hosts.state_of)
+        self.hosts = Hosts(settings, self.meter, own, source_names("exporter"), clock)
+        self.agents = Agents(settings, self.meter, self.hosts.state_of, clock)
+        self.pipelines = Pipelines(settings, self.meter, self.hosts.machine, clock)
         self.loops = Loops(self.meter, settings.agents.loop_limit)
         self.models = Models(self.meter, prices)
         self._budgets: BudgetBook | None = None
@@ -81,8 +87,23 @@ class Books:
         """Move what was committed into the meter; let series whose time at zero is over show."""
         self.writer.tick()
         self.take()
+        self._watch_runs()
         if self.meter.due():
             self.checkpoint()
+
+    def _watch_runs(self) -> None:
+        """Give up runs that fell silent, and predict the ends of the others."""
+        ledger = self.writer.ledger
+        # While nobody's reports can be taken, nobody is silent.
+        if ledger is None or self.writer.trouble is not None:
+            return
+        lost = self.pipelines.lost()
+        if lost and self.writer.judge(lost):
+            self.take()
+        try:
+            self.pipelines.reckon(ledger.pipelines)
+        except LedgerError as error:
+            self.writer.failing(error)
 
     def take(self) -> None:
         """Move what was committed into the meter and the budgets."""
@@ -100,6 +121,10 @@ class Books:
         for reason, calls in ledger.duplicates().items():
             self.meter.add(llm.DUPLICATE_CALLS, (reason,), calls - self._duplicates.get(reason, 0))
             self._duplicates[reason] = calls
+        try:
+            self.pipelines.take(ledger.pipelines)
+        except LedgerError as error:
+            self.writer.failing(error)
 
     def checkpoint(self) -> None:
         """Write totals, then show series whose birth is now on disk."""
@@ -107,9 +132,11 @@ class Books:
         if ledger is None:
             return
         self.take()
-        due = self.meter.due()
         try:
             requests = ledger.host_requests()
+            self.pipelines.obey(requests, ledger.pipelines)
+            # After it: what is forgotten shows no value any more.
+            due = self.meter.due()
             self.hosts.obey(requests)
             self.agents.obey(requests)
             self.hosts.watch()
@@ -136,13 +163,15 @@ class Books:
     def show_budgets(self) -> None:
         """Judge the budgets as of now."""
         if self._budgets is not None:
-            self.meter.replace("budgets", self._budgets.samples(time.time()))
+            self.meter.replace("budgets", self._budgets.samples(self._seconds()))
 
     def refresh(self) -> None:
         """Bring everything up to the moment; before each scrape and export."""
         self.take()
         self.hosts.watch()
         self.agents.watch()
+        if self.writer.ledger is not None:
+            self.pipelines.show(self.writer.ledger.pipelines)
         self.loops.show()
         self.models.show()
         self.own.refresh(self.writer)
@@ -152,6 +181,9 @@ class Books:
         self.writer.finish()
         self.checkpoint()
         self.writer.close()
+
+    def _seconds(self) -> float:
+        return self._clock() / SECOND
 
     def _open_ledger(self) -> Ledger:
         settings = self._settings
@@ -163,6 +195,8 @@ class Books:
             usage=Usage(receive.usage_metrics, receive.usage_metrics_grace),
             rules=Rules(receive.count_at, frozenset(receive.proxies), receive.proxy_grace),
             agents=AgentRules(settings.agents.trace_grace, settings.agents.trace_quiet, settings.labels.limits),
+            pipelines=rules_of(settings),
+            clock=self._clock,
         )
 
     def _committed(self, committed: Committed, seconds: float) -> None:
@@ -175,7 +209,7 @@ class Books:
 
     def _opened(self, ledger: Ledger) -> None:
         """Rebuild meter and budgets as of the ledger's checkpoint, then take what came after it."""
-        self._budgets = BudgetBook(budgets(self._settings), ledger, time.time())
+        self._budgets = BudgetBook(budgets(self._settings), ledger, self._seconds())
         # A budget that is new to an old ledger begins with what it would have been charged; growing to that from zero
         # would look as if all of it had been spent just now.
         charged = {(llm.BUDGET_CHARGED.prometheus, (name,)) for name in self._budgets.charged()}
@@ -186,7 +220,8 @@ class Books:
             llm_series.count(self.meter, labels, total)
         for name, nano in self._budgets.charged().items():
             self.meter.add(llm.BUDGET_CHARGED, (name,), nano)
-        for provider, model, at in ledger.models(int(time.time()) - IN_USE):
+        self.pipelines.open(ledger.pipelines)
+        for provider, model, at in ledger.models(int(self._seconds()) - IN_USE):
             self.models.use(provider, model, at)
         self.take()
         self.show_budgets()

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
+from msgspec import structs
 from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
@@ -15,15 +17,18 @@ from fleetwatch.app import outside
 from fleetwatch.app.bills import BillCheck
 from fleetwatch.app.books import Books
 from fleetwatch.app.here import bill_sources, here_of, scrape_sources, sources
+from fleetwatch.app.pipeline_thresholds import check_thresholds
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.signals import told_to_end
 from fleetwatch.app.web import web_app
 from fleetwatch.collect.runner import Runner
+from fleetwatch.dialects import Mappings, SpanMapping, translate_traces
 from fleetwatch.meter.otlp import export_request
 from fleetwatch.meter.text import render
 from fleetwatch.receive import HttpServer, Limits, Tls, serve_http
+from fleetwatch.receive.door import SignalName
 from fleetwatch.receive.grpc import GrpcServer, serve_grpc
-from fleetwatch.receive.otlp import Intake
+from fleetwatch.receive.otlp import TRANSLATORS, Intake, Translate
 from fleetwatch.send.client import Client
 from fleetwatch.send.pusher import Pusher
 from fleetwatch.settings import Settings, SettingsError
@@ -52,6 +57,7 @@ class Exporter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         _check_limits(settings)
+        check_thresholds(settings)
         self._books = Books(settings, price_book(settings))
         self._intake, self._tls = _intake(settings, self._books)
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
@@ -174,7 +180,12 @@ def _sink(settings: Settings) -> Client | None:
 
 def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
     limits, token, tls = outside.door(settings)
-    return Intake(books.sink, books.own, limits, token), tls
+    return Intake(books.sink, books.own, limits, token, _translators(settings)), tls
+
+
+def _translators(settings: Settings) -> Mapping[SignalName, Translate]:
+    told = [SpanMapping(**structs.asdict(mapping)) for mapping in settings.pipelines.spans]
+    return {**TRANSLATORS, "traces": partial(translate_traces, mappings=Mappings(told))} if told else TRANSLATORS
 
 
 def _check_limits(settings: Settings) -> None:

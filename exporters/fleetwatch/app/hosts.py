@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fleetwatch.app.hosts_forms import TOLD, Forms, Known, word_of
+from fleetwatch.app.pipeline_hosts import Kills, Machine, own_kills
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.ledger.roster import Changes, Request
@@ -65,13 +66,14 @@ def rules_of(settings: Settings) -> roster.Rules:
 class _Shape(NamedTuple):
     """What the points of a host's report mean.
 
-    places: of the points that are shown; told: places of those that the roster listens to; rejected: number of the
-    others by reason, and the first one's metric.
+    places: of the points that are shown; told: places of those that the roster listens to; kills: places of those
+    that count kills for want of memory; rejected: number of the others by reason, and the first one's metric.
     """
 
     forms: list[Form]
     places: list[int]
     told: list[tuple[int, Known]]
+    kills: list[int]
     rejected: dict[str, tuple[int, str]]
 
     def reject(self, reason: str, metric: str) -> None:
@@ -101,6 +103,8 @@ class Hosts:
         self._own = own
         self._whole = settings.host.enabled
         self._collected = frozenset(collected)
+        self._proc = settings.host.proc
+        self._kills = Kills()
         self._clock = clock
         self._started = clock()
         self._forms = Forms()
@@ -133,6 +137,9 @@ class Hosts:
         if host is None:
             return
         self._keep(host)
+        for place in shape.kills:
+            if host.name != self._own:  # of this machine the kernel says it at once
+                self._kills.take(host.name, values[place], self._clock())
         if not roster.is_present(host):
             self._hide(host.name)
             return
@@ -143,7 +150,7 @@ class Hosts:
 
     def _shape(self, report: HostReport) -> _Shape:
         """What the points of a report mean: mostly the same as in the report before."""
-        shape = _Shape(report.forms, [], [], {})
+        shape = _Shape(report.forms, [], [], [], {})
         is_own = report.host == self._own
         for place, form in enumerate(report.forms):
             known = self._forms.known(form)
@@ -152,6 +159,8 @@ class Hosts:
                 continue
             if known[0] in TOLD:
                 shape.told.append((place, known))
+            elif known[0] is hosts.OOM_KILLS:
+                shape.kills.append(place)
             if is_own and self._is_collected_here(known):
                 shape.reject("collected_here", form.name)
             else:
@@ -229,6 +238,7 @@ class Hosts:
     def _forget(self, name: str) -> None:
         if self._hosts.pop(name, None) is not None:
             self._hide(name)
+            self._kills.forget(name)
             self._unwritten.discard(name)
             self._forgotten.add(name)
 
@@ -264,6 +274,16 @@ class Hosts:
         """State of a host as of the last look; None for one that never reported here."""
         host = self._hosts.get(name)
         return None if host is None else roster.state(host)
+
+    def machine(self, name: str) -> Machine | None:
+        """What is known of a host as of the last look. This machine is there as long as anybody can ask."""
+        if name == self._own:
+            now = self._clock()
+            if (kills := own_kills(self._proc)) is not None:
+                self._kills.take(name, kills, now)
+            return Machine("reporting", now, self._kills.last(name))
+        host = self._hosts.get(name)
+        return None if host is None else Machine(roster.state(host), host.last_report, self._kills.last(name))
 
     # --- the ledger
 

@@ -24,7 +24,8 @@ class OwnSeries:
         self._skews: list[tuple[float, float]] = []
         for metric in (exporter.RECEIVER_REQUESTS, exporter.RECEIVER_REJECTED):
             for labels in itertools.product(*(label.one_of for label in metric.labels)):
-                meter.add(metric, labels, 0)
+                if not {"lineage", "grpc"} <= set(labels):  # OpenLineage knows HTTP alone
+                    meter.add(metric, labels, 0)
         for kind in exporter.RECORD_KIND.one_of:
             meter.add(exporter.LEDGER_RECORDS, (kind,), 0)
         meter.merge(exporter.LEDGER_COMMIT, (), [0] * (len(exporter.LEDGER_COMMIT.buckets) + 1), 0)

@@ -91,6 +91,17 @@ class Writer:
             loop.call_later(GATHER, self._flush)
         await done
 
+    def judge(self, records: Sequence[Record]) -> bool:
+        """Commit what the exporter found out by itself; False where that cannot be now, and is to be tried again."""
+        try:
+            self._commit(list(records))
+        except LedgerError as error:
+            self._fail(error)
+            return False
+        except Unavailable:
+            return False
+        return True
+
     def tick(self) -> None:
         """Reopen a ledger that failed to open, and count what has waited long enough."""
         if self.ledger is None:

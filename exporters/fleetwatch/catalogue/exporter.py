@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import counter, gauge, histogram, label
 
-SIGNAL = label("signal", "OTLP signal.", one_of=("traces", "metrics", "logs"))
+SIGNAL = label("signal", "OTLP signal; lineage: OpenLineage's events.", one_of=("traces", "metrics", "logs", "lineage"))
 TRANSPORT = label("transport", "How the request came.", one_of=("http", "grpc"))
 STATUS = label(
     "status",
@@ -15,10 +15,14 @@ STATUS = label(
 REJECT_REASON = label(
     "reason",
     "Why an item was not accepted.",
-    one_of=("no_id", "bad_tokens", "bad_time", "bad_point"),
+    one_of=("no_id", "bad_tokens", "bad_time", "bad_point", "bad_event"),
 )
 DIALECT = label("dialect", "Vocabulary that the sender speaks.", at_most=40)
-RECORD_KIND = label("kind", "Kind of record.", one_of=("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation"))
+RECORD_KIND = label(
+    "kind",
+    "Kind of record.",
+    one_of=("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation", "pipeline_run", "pipeline_phase"),
+)
 LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))
 METRIC = label("metric", "Prometheus name of the metric.", at_most=400)
 LABEL = label("label", "Name of the label.", at_most=60)
@@ -36,13 +40,13 @@ PERMISSION = label("permission", "What is missing, as its vendor calls it: cloud
 RECEIVER_REQUESTS = counter(
     "fleetwatch.receiver.requests",
     unit="{request}",
-    help="OTLP requests by answer.",
+    help="Requests of senders by answer.",
     labels=(SIGNAL, TRANSPORT, STATUS),
 )
 RECEIVER_REJECTED = counter(
     "fleetwatch.receiver.rejected",
     unit="{item}",
-    help="Spans and data points that were refused inside accepted requests.",
+    help="Spans, data points and events that were refused inside accepted requests.",
     labels=(SIGNAL, REJECT_REASON),
 )
 RECEIVER_CLOCK_SKEW = gauge(

@@ -40,12 +40,20 @@ MEASURE = label(
     "measure", "What is compared.", one_of=("duration", "throughput", "error_rate", "cost", "cpu", "memory")
 )
 WITHIN = label("within", "Whether the end came before the p90.", one_of=("yes", "no"))
-ALERT = label("alert", "Name of the alert.", at_most=30)
+ALERT = label(
+    "alert",
+    "Name of an alert that the settings may give another threshold or severity.",
+    one_of=(
+        "PhaseFailed", "PhaseStuck", "PhaseSlower", "ThroughputDown", "ErrorRateUp", "ArtifactsMissing",
+        "PipelineCostUp", "RunFailed", "RunLost", "RunOverdue", "NoSuccessSince",
+    ),
+)  # fmt: skip
 SEVERITY = label("severity", "Severity that the settings give the alert.", one_of=("page", "ticket", "info"))
 REJECTED_REASON = label(
     "reason",
-    "Why a report was left out: too many runs at once, an end before its start, a run that is long past.",
-    one_of=("too_many", "bad_time", "too_old", "malformed"),
+    "Why a report was left out: too_many: runs at once, or phases in a run; bad_time: it has none, or an end before "
+    "its start, which is taken as no duration; too_old; malformed; unplaced: no run came to the trace of a phase.",
+    one_of=("too_many", "bad_time", "too_old", "malformed", "unplaced"),
 )
 
 # --- runs
@@ -148,6 +156,13 @@ PHASE_WARNINGS = counter(
 PHASE_ARTIFACTS = counter(
     "pipeline.phase.artifacts", unit="{artifact}", help="Artifacts made.", labels=(PIPELINE, PHASE), durable=True
 )
+PHASE_WITHOUT_ARTIFACTS = counter(
+    "pipeline.phase.without_artifacts",
+    unit="{phase}",
+    help="Phases that ended well and made no artifact.",
+    labels=(PIPELINE, PHASE),
+    durable=True,
+)
 PHASE_ARTIFACT_SIZE = counter(
     "pipeline.phase.artifact.size",
     unit="By",
@@ -211,6 +226,7 @@ SIGNAL_COUNT = counter(
     unit="{count}",
     help="Signals of the domain that the settings declare as counters.",
     labels=(PIPELINE, PHASE, SIGNAL),
+    scale=NANO,
     durable=True,
 )
 SIGNAL_VALUE = gauge(
@@ -287,6 +303,18 @@ SLOT_PHASE_ERRORS = gauge(
     help="Errors of a phase of the slot's run.",
     labels=(PIPELINE, SLOT, PHASE),
 )
+SLOT_PHASE_WARNINGS = gauge(
+    "pipeline.slot.phase.warnings",
+    unit="{warning}",
+    help="Warnings of a phase of the slot's run.",
+    labels=(PIPELINE, SLOT, PHASE),
+)
+SLOT_PHASE_SPENT = gauge(
+    "pipeline.slot.phase.spent.usd",
+    unit="{USD}",
+    help="Known cost of a phase of the slot's run, LLM calls and the share of the machine; none where neither is known.",
+    labels=(PIPELINE, SLOT, PHASE),
+)
 SLOT_PHASE_CPU = gauge(
     "pipeline.slot.phase.cpu",
     unit="s",
@@ -326,14 +354,12 @@ ETA_ERROR = histogram(
     help="How far the p50 told at a quarter, half and three quarters of a run was off, as a share of its duration.",
     labels=(PIPELINE,),
     buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
-    durable=True,
 )
 ETA_SCORED = counter(
     "pipeline.eta.scored",
     unit="{prediction}",
     help="Predictions whose run has ended, by whether it ended before the p90: nine of ten should.",
     labels=(PIPELINE, WITHIN),
-    durable=True,
 )
 
 # --- the last runs against those before them
@@ -363,7 +389,14 @@ REGRESSION_BASELINE = gauge(
 THRESHOLD = gauge(
     "pipeline.alert.threshold",
     unit="",
-    help="Threshold and severity that the settings give an alert for a pipeline or phase; `*` is any.",
+    help="Threshold that the settings give an alert for a pipeline or phase; none where the rules' own holds. An empty "
+    "phase is the whole run.",
+    labels=(PIPELINE, PHASE, ALERT),
+)
+ALERT_SEVERITY = gauge(
+    "pipeline.alert.severity",
+    unit="",
+    help="Severity that the settings give an alert for a pipeline or phase, likewise; always 1.",
     labels=(PIPELINE, PHASE, ALERT, SEVERITY),
 )
 EXPECTED_PERIOD = gauge(

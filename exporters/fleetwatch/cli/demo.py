@@ -1,4 +1,4 @@
-"""`fleetwatch demo`: a small fleet of agents that look busy."""
+"""`fleetwatch demo`: a small fleet of agents that look busy, and a pipeline that is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import click
 
 from fleetwatch.demo.agents import ROLES, Fleet
+from fleetwatch.demo.jobs import Jobs
 from fleetwatch.demo.pipe import Pipe
+from fleetwatch.demo.pipeline import NAME, Order
 from fleetwatch.demo.send import DEFAULT_ENDPOINTS
 
 
@@ -30,22 +32,28 @@ from fleetwatch.demo.send import DEFAULT_ENDPOINTS
 def command(
     *, endpoint: str | None, token_file: Path | None, seed: int, speed: float, seconds: float | None, beat: float
 ) -> None:
-    """Run eight demo agents of two teams until stopped: with sub-agents, tools, evaluations and troubles.
+    """Run eight demo agents of two teams and a pipeline of ten phases until stopped.
 
-    One of them loops, one hangs, one waits for a person. They send real OpenTelemetry data about made-up work.
+    The agents have sub-agents, tools, evaluations and troubles: one loops, one hangs, one waits for a person. They send
+    real OpenTelemetry data about made-up work. The pipeline makes a report of a real trace every 45 seconds; some of
+    its runs fail.
     """
     run_id = secrets.token_hex(4)
+    sink = endpoint or DEFAULT_ENDPOINTS["http"]
     headers = {"authorization": f"Bearer {token_file.read_text().strip()}"} if token_file else {}
-    pipe = Pipe(endpoint or DEFAULT_ENDPOINTS["http"], headers, run_id, beat)
+    pipe = Pipe(sink, headers, run_id, beat)
     fleet = Fleet(pipe.tracers, pipe.meters, seed=seed, run_id=run_id, speed=speed)
+    jobs = Jobs(Order(sink, 0, str(token_file or ""), seed, speed, beat))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    _wait_for(endpoint or DEFAULT_ENDPOINTS["http"], stop)
+    _wait_for(sink, stop)
     if not stop.is_set():
         fleet.start()
-        click.echo(f"{len(ROLES)} agents are at work; Ctrl-C stops them")
+        jobs.start()
+        click.echo(f"{len(ROLES)} agents and pipeline {NAME} are at work; Ctrl-C stops them")
         stop.wait(seconds)
+        jobs.end()
         fleet.end()
     pipe.close()
     click.echo("all agents have said goodbye")

@@ -16,23 +16,44 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from fleetwatch.dialects.mapped_spans import Mappings, SpanMapping
 from fleetwatch.dialects.parts.dialect import Batch, Dialect, Record, Translation
 from fleetwatch.dialects.parts.resource import resource_of
 from fleetwatch.dialects.parts.wire import decode
 
-__all__ = ["Record", "Translation", "decode", "dialects", "translate_logs", "translate_metrics", "translate_traces"]
+__all__ = [
+    "Mappings",
+    "Record",
+    "SpanMapping",
+    "Translation",
+    "decode",
+    "dialects",
+    "translate_logs",
+    "translate_metrics",
+    "translate_traces",
+]
 
 
-def translate_traces(request: ExportTraceServiceRequest, now: int | None = None) -> Translation:
-    """Records of the spans that a dialect knows; other spans are accepted and leave nothing. now: Unix ns."""
+def translate_traces(
+    request: ExportTraceServiceRequest, now: int | None = None, *, mappings: Mappings | None = None
+) -> Translation:
+    """Records of the spans that a dialect knows; other spans are accepted and leave nothing. now: Unix ns.
+
+    mappings: what else is a run or phase of a pipeline, whether or not a dialect knows it.
+    """
     batch = Batch(time.time_ns() if now is None else now)
     for group in request.resource_spans:
         resource = resource_of(group.resource)
         for scope in group.scope_spans:
             batch.enter(scope.scope, scope.schema_url)
+            mapped = mappings.read(resource, scope.spans, batch) if mappings is not None else frozenset()
             rest: Iterable[Span] = scope.spans
             for read in _SPANS:
                 rest = read(resource, rest, batch)
+            if mapped:
+                Mappings.keep_whole(rest, mapped, batch)
+    for finish in _FINISH:
+        finish(batch)
     return batch.translation()
 
 
@@ -77,3 +98,4 @@ _DIALECTS = _registered()
 _SPANS = tuple(dialect.spans for dialect in _DIALECTS)
 _METRICS = tuple(dialect.metrics for dialect in _DIALECTS)
 _LOGS = tuple(dialect.logs for dialect in _DIALECTS)
+_FINISH = tuple(dialect.finish for dialect in _DIALECTS)

@@ -36,10 +36,10 @@ from fleetwatch.dialects.parts.coding_agent import (
 from fleetwatch.dialects.parts.dialect import Batch, Dialect
 from fleetwatch.dialects.parts.digest import call_id_digest, digest_of
 from fleetwatch.dialects.parts.identity import digest, span_ids
-from fleetwatch.dialects.parts.log_events import TIMESTAMP, Event, plain
+from fleetwatch.dialects.parts.log_events import TIMESTAMP, Event
 from fleetwatch.dialects.parts.own_tokens import Kind, TokenMetric, blank_call, call_points, token_points
 from fleetwatch.dialects.parts.resource import TEAM_KEYS, Resource
-from fleetwatch.dialects.parts.text import UNKNOWN
+from fleetwatch.dialects.parts.text import UNKNOWN, plain
 from fleetwatch.dialects.parts.versions import count_untried
 from fleetwatch.records.agents import AgentRun, ToolCall
 from fleetwatch.records.llm import LlmCall

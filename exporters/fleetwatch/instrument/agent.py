@@ -10,13 +10,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
-from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import Tracer, TracerProvider
+from opentelemetry.trace import TracerProvider
 
-from fleetwatch import __version__
 from fleetwatch.instrument import names, report
-from fleetwatch.instrument.spans import Block, Task, Tool, current_task, short
+from fleetwatch.instrument.block import short, tracer_of
+from fleetwatch.instrument.spans import Block, Task, Tool, current_task
 from fleetwatch.instrument.work import Doing, Process, Until, Work
 
 log = logging.getLogger("fleetwatch.instrument")
@@ -41,7 +40,7 @@ class Agent:
         self.name = name
         self.team = self.version = self.framework = self.model = ""
         self.doing = Doing()
-        self.tracer = _tracer(tracer_provider)
+        self.tracer = tracer_of(tracer_provider)
         self._roster = roster
         self._tracer_provider = tracer_provider  # held, so that its id stays its own
         self._entered = 0
@@ -193,14 +192,6 @@ def agent(
             found = Agent(name, roster, tracer_provider)
             roster.known[name, id(tracer_provider)] = found
     return found.describe(version, framework, team, model)
-
-
-def _tracer(provider: TracerProvider | None) -> Tracer:
-    try:
-        return trace.get_tracer(names.SCOPE, __version__, provider)
-    except Exception:  # the environment names a provider that cannot be loaded
-        log.warning("no spans of agents: there is no tracer", exc_info=True)
-        return trace.NoOpTracer()
 
 
 def _after_fork() -> None:

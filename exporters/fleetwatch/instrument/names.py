@@ -64,11 +64,12 @@ PHASE_RUN_ID: Final = "cicd.pipeline.task.run.id"
 """Id of one execution of a phase, unique within the run."""
 PHASE_RESULT: Final = "cicd.pipeline.task.run.result"
 
-# --- pipelines: attributes of our own, of spans, events and points
+# --- pipelines: attributes of our own, of spans, events and points. Spans and events also have HOST and PROCESS, and
+# those of phases PIPELINE and RUN_ID. Counts and usage are on spans only; an event has no more than its beginning.
 PIPELINE_VERSION: Final = "fleetwatch.pipeline.version"
 CORES: Final = "fleetwatch.pipeline.cores"
 REASON: Final = "fleetwatch.pipeline.reason"
-"""Why a run or phase ended: completed, phase, exception, exit, killed."""
+"""Why a run or phase ended: completed, phase, exception, reported, exit, killed."""
 PHASE_OF: Final = "fleetwatch.phase.of"
 """Of a sub-phase: name of its phase. The task's own name is then that of the sub-phase."""
 ATTEMPT: Final = "fleetwatch.phase.attempt"
@@ -93,20 +94,35 @@ IO_WRITTEN: Final = "fleetwatch.usage.io.written"
 RUN_STARTED: Final = "fleetwatch.pipeline.run.started"
 PHASE_STARTED: Final = "fleetwatch.pipeline.phase.started"
 
-# --- pipelines: gauges; with PIPELINE, RUN_ID, HOST, PROCESS, of phases also PHASE, PHASE_RUN_ID, PHASE_OF, ATTEMPT
+# --- pipelines: gauges; with PIPELINE, RUN_ID, HOST, PROCESS, of phases also PHASE, PHASE_RUN_ID, PHASE_OF, ATTEMPT.
+# A count that is still 0 is not told, and neither is a time of processors that is not exact yet.
 RUN_HEARTBEAT: Final = "pipeline.run.last_heartbeat.timestamp"
 RUN_INTERVAL: Final = "pipeline.run.heartbeat.interval"
 RUN_START: Final = "pipeline.run.start.timestamp"
+"""With PIPELINE_VERSION and CORES."""
 PHASE_START: Final = "pipeline.phase.start.timestamp"
 PHASE_ITEMS: Final = "pipeline.phase.items.so_far"
 """With DIRECTION: in or out."""
 PHASE_EXPECTED: Final = "pipeline.phase.items.expected"
 PHASE_WARNINGS: Final = "pipeline.phase.warnings.so_far"
+PHASE_ARTIFACTS: Final = "pipeline.phase.artifacts.so_far"
+PHASE_ARTIFACT_SIZE: Final = "pipeline.phase.artifact.size.so_far"
+"""Bytes."""
 PHASE_ERRORS: Final = "pipeline.phase.errors.so_far"
 """With ERROR_TYPE."""
 PHASE_CPU: Final = "pipeline.phase.cpu.so_far"
+"""Seconds."""
 PHASE_MEMORY: Final = "pipeline.phase.memory.so_far"
+"""Bytes."""
 PHASE_SIGNAL: Final = "pipeline.phase.signal.so_far"
 """With SIGNAL."""
 DIRECTION: Final = "fleetwatch.phase.direction"
 SIGNAL: Final = "fleetwatch.phase.signal"
+OTHER: Final = "_other"
+"""Stands for error types and signals past the bound."""
+
+# --- pipelines: variables of a child process; the first two by W3C Trace Context
+TRACEPARENT: Final = "TRACEPARENT"
+TRACESTATE: Final = "TRACESTATE"
+JOIN: Final = "FLEETWATCH_JOIN"
+"""JSON: pipeline, run, version and phase that the child belongs to."""

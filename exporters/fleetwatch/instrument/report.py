@@ -10,20 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import statistics
-import sys
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Protocol
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+from opentelemetry.metrics import Meter, MeterProvider, Observation
 
 from fleetwatch import __version__
 from fleetwatch.instrument import names
+from fleetwatch.instrument.beat import PerProvider, Spacing, at_exit, crashed, quiet
 from fleetwatch.instrument.work import Doing, Moment
 
 log = logging.getLogger("fleetwatch.instrument")
@@ -32,8 +30,6 @@ _FAREWELLS: Final = 3
 """Times that a goodbye is told while the process goes on: an export may fail."""
 _MOST_GONE: Final = 1000
 """Agents that ended and whose goodbye nobody collected yet; without an SDK nobody ever does."""
-_DEFAULT_INTERVAL: Final = 60.0
-_MOST_READERS: Final = 64
 
 
 class Reported(Protocol):
@@ -52,38 +48,6 @@ class _Gone:
 
     def __init__(self, agent: Reported, *, clean: bool) -> None:
         self.agent, self.clean, self.at, self.told = agent, clean, time.time(), 0
-
-
-class Spacing:
-    """Time between two collections, learned for each reader: a periodic reader collects in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[float, deque[float]]] = {}
-        self._last: float | None = None
-
-    def collected(self, reader: int, now: float) -> float:
-        """Seconds between the collections of this reader. now: monotonic seconds.
-
-        The median of the last three: a laptop that slept has one long one. An unknown reader, as that of a flush, has
-        the interval of whoever collected before, or the one that the environment sets.
-        """
-        before, gaps = self._seen.get(reader, (None, deque[float](maxlen=3)))
-        if before is not None:
-            gaps.append(now - before)
-            self._last = statistics.median(gaps)
-        if len(self._seen) >= _MOST_READERS and reader not in self._seen:
-            self._seen.clear()
-        self._seen[reader] = (now, gaps)
-        return statistics.median(gaps) if gaps else self._last or _interval_of_environment()
-
-
-def _interval_of_environment() -> float:
-    """Seconds, as the SDK reads it."""
-    try:
-        interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")) / 1000
-    except ValueError:
-        return _DEFAULT_INTERVAL
-    return interval if 0 < interval < float("inf") else _DEFAULT_INTERVAL
 
 
 class _Seen(NamedTuple):
@@ -123,7 +87,7 @@ class Roster:
             (names.GOODBYE, "s", "When the agent ended on purpose, Unix time.", self._goodbye),
             (names.HEARTBEAT, "s", "When the agent was last known to be alive, Unix time.", self._heartbeat),
         ):
-            meter.create_observable_gauge(name, callbacks=[_quiet(observe)], unit=unit, description=help_)
+            meter.create_observable_gauge(name, callbacks=[quiet(observe)], unit=unit, description=help_)
 
     def begin(self, agent: Reported) -> None:
         self._gone.pop(agent.name, None)
@@ -220,59 +184,14 @@ class Roster:
                     self._gone.pop(seen.agent.name, None)
 
 
-def _quiet(observe: Callable[[], Iterator[Observation]]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    """An observation that raises is no observation, and takes none of the others along."""
-
-    def callback(_: CallbackOptions) -> Iterable[Observation]:
-        found: list[Observation] = []
-        try:
-            found.extend(observe())
-        except Exception:
-            log.warning("agents are not fully reported", exc_info=True)
-        return found
-
-    return callback
-
-
-def at_exit() -> bool:
-    """Whether this process is ending by itself: the last thing that the SDK does is one more collection.
-
-    Python ends its main thread, waits for all others that are no daemons, and only then calls what is registered with
-    atexit, in an order that nobody here decides. So this looks at the threads instead of registering.
-    """
-    if threading.main_thread().is_alive():
-        return False
-    return all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate())
-
-
-def crashed() -> bool:
-    """Whether an exception that nobody caught ends this process.
-
-    Ctrl-C is an end on purpose; in a console such exceptions are everyday matters and end nothing.
-    """
-    last = getattr(sys, "last_type", None)
-    return last is not None and not issubclass(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
-
-
-_rosters: dict[int, Roster] = {}
-_providers: weakref.WeakValueDictionary[int, MeterProvider] = weakref.WeakValueDictionary()
-_lock = threading.RLock()
+_rosters: Final = PerProvider(Roster)
 
 
 def roster_of(provider: MeterProvider | None) -> Roster:
-    """The one roster of a meter provider; None is the global one, also when it is set later."""
-    key = id(provider) if provider is not None else 0
-    with _lock:
-        if key not in _rosters or _providers.get(key) is not provider:
-            _rosters[key] = Roster(provider)
-            if provider is not None:
-                _providers[key] = provider
-        return _rosters[key]
+    """The one roster of a meter provider."""
+    return _rosters.of(provider)
 
 
 def after_fork() -> None:
-    """In the child: nobody else runs, and locks may be held by threads that are no more."""
-    global _lock  # noqa: PLW0603 - a lock cannot be opened by anybody but its holder
-    _lock = threading.RLock()
-    for roster in _rosters.values():
+    for roster in _rosters.after_fork():
         roster.forget()

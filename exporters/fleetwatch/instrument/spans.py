@@ -5,17 +5,15 @@ Texts of exceptions, arguments and results do not go into spans: they quote what
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from contextvars import Token
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from opentelemetry import context, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from fleetwatch.instrument import names
+from fleetwatch.instrument.block import Entered, error_type, short, trouble
 from fleetwatch.instrument.digest import digest
 from fleetwatch.instrument.work import Process, Work
 from fleetwatch.instrument.wrap import named, wrap
@@ -23,15 +21,10 @@ from fleetwatch.instrument.wrap import named, wrap
 if TYPE_CHECKING:
     from fleetwatch.instrument.agent import Agent
 
-log = logging.getLogger("fleetwatch.instrument")
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TASK_KEY: Final = context.create_key("fleetwatch.task")
 """The open task travels in OpenTelemetry's own context, so it goes wherever that goes: threads, asyncio, greenlets."""
-_LONGEST: Final = 200
-"""Characters of a name; the receiver keeps no more."""
-_ENDED_ON_PURPOSE: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 def current_task(of: context.Context | None = None) -> Task | None:
@@ -39,16 +32,13 @@ def current_task(of: context.Context | None = None) -> Task | None:
     return context.get_value(_TASK_KEY, of)  # type: ignore[return-value]  # cast() would take a tenth of a state()
 
 
-class Block:
-    """A span around a block or a function. What goes wrong in here stays in here."""
+class Block(Entered):
+    """A span of an agent around a block or a function."""
 
     def __init__(self, agent: Agent, called: str) -> None:
+        super().__init__()
         self.agent = agent
         self._called = called
-        self._span: Span = trace.INVALID_SPAN
-        self._context: context.Context | None = None
-        self._token: Token[context.Context] | None = None
-        self._generation = -1
         self._failed = ""
 
     def fail(self, reason: str) -> None:
@@ -65,26 +55,7 @@ class Block:
             told.update((key, str(text)) for key, text in texts if text)
             self._span.add_event(names.EVALUATION_EVENT, told)
         except Exception:
-            _trouble("evaluation")
-
-    def __enter__(self) -> Self:
-        self.begin()
-        self.attach()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.detach()
-        self.end(error)
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, trace)
+            trouble("evaluation")
 
     def begin(self) -> None:
         """Begin without entering; for what runs in pieces, as generators do."""
@@ -98,17 +69,7 @@ class Block:
             self._context = trace.set_span_in_context(self._span, self._context)
             self._began()
         except Exception:
-            _trouble("begin")
-
-    def attach(self) -> None:
-        """Enter: what runs from here on belongs to it."""
-        if self._context is not None:
-            self._token = context.attach(self._context)
-
-    def detach(self) -> None:
-        if self._token is not None:
-            context.detach(self._token)
-            self._token = None
+            trouble("begin")
 
     def end(self, error: BaseException | None) -> None:
         # A child that was forked inside the block holds a copy; the span is its parent's to end.
@@ -122,7 +83,7 @@ class Block:
                 self._span.set_status(Status(StatusCode.ERROR))
             self._span.end()
         except Exception:
-            _trouble("end")
+            trouble("end")
 
     def _begin(self) -> dict[str, AttributeValue]:
         """Notes what is open, and may set the context; returns the span's attributes."""
@@ -217,7 +178,7 @@ class Tool(Block):
             if self._span.is_recording():
                 self._span.set_attribute(names.RESULT_DIGEST, digest(value))
         except Exception:
-            _trouble("result")
+            trouble("result")
 
     def _begin(self) -> dict[str, AttributeValue]:
         self._work = work = self.agent.work()
@@ -242,29 +203,3 @@ class Tool(Block):
             work.said = ""
             work.tools.pop(self, None)
             self.agent.doing.touch(work)
-
-
-def short(text: object) -> str:
-    """A name as it is sent."""
-    try:
-        return str(text)[:_LONGEST]
-    except Exception:  # an object of the application whose __str__ fails
-        return ""
-
-
-def error_type(error: BaseException) -> str:
-    """`error.type`: the class with its module; what was stopped from outside is cancelled."""
-    if isinstance(error, _ENDED_ON_PURPOSE):
-        return "cancelled"
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-_told: set[str] = set()
-
-
-def _trouble(where: Literal["begin", "end", "result", "evaluation"]) -> None:
-    """Said once: the application has other things to do, and its log too."""
-    if where not in _told:
-        _told.add(where)
-        log.warning("%s: left out, as are others of this kind", where, exc_info=True)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from fleetwatch.catalogue import agents
 from fleetwatch.catalogue.metric import NANO, metrics_of
-from fleetwatch.ledger.counts import Change, Counts
+from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.labels import LabelSets
 from fleetwatch.ledger.totals import DURATION, LABELS
-from fleetwatch.ledger.traces import KEPT, NO_TRACE, SINCE, SpanRow, Traces
+from fleetwatch.ledger.traces import KEPT, NO_TRACE, PRICED_SPANS, SINCE, SPAN, SpanRow, Traces
 from fleetwatch.reckon import tasks
 from fleetwatch.reckon.span_tree import AGENT, STEP, TOOL, Span
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
@@ -40,17 +40,11 @@ MOST_SCORE = 10**6
 """Score of an evaluation; what is beyond it is no score."""
 PRUNE_ROWS = 2000
 
-_SPAN = "s.span, s.parent, s.kind, s.start, s.at, s.seen"
-_PLAIN = (
-    f"SELECT {_SPAN}, s.agent, s.team, s.what, s.outcome, s.flags, s.call FROM trace_spans s WHERE {SINCE} LIMIT ?3"
-)
-# The labels of a call are those of its row: what its span said may have been too much for a label.
-_PRICED = (
-    f"SELECT {_SPAN}, coalesce(l.agent, s.agent), s.team, s.what, s.outcome, s.flags, 0, coalesce(c.requests, 0), "
-    "coalesce(c.cost, 0), coalesce(l.provider, ''), coalesce(l.model, ''), coalesce(l.confidence = 'unpriced', 0) "
-    "FROM trace_spans s LEFT JOIN llm_calls c ON s.kind = 'call' AND c.id = s.call "
-    f"LEFT JOIN label_sets l ON l.id = c.labels WHERE {SINCE} LIMIT ?3"
-)
+METRICS = tuple(metric for metric in metrics_of(agents) if metric.durable)
+"""What is counted here."""
+
+_PLAIN = f"SELECT {SPAN}, s.agent, s.team, s.what, s.outcome, s.flags, s.call FROM trace_spans s WHERE {SINCE} LIMIT ?3"
+_PRICED = f"{PRICED_SPANS} WHERE {SINCE} LIMIT ?3"
 _OPEN = (
     "INSERT INTO traces_open (trace, due, since, seen) VALUES (?, ?, ?, ?) ON CONFLICT (trace) DO UPDATE SET "
     "since = CASE WHEN due = 0 THEN excluded.since ELSE min(since, excluded.since) END, "
@@ -87,14 +81,14 @@ class Kept(NamedTuple):
 
 
 class Agents:
-    """All of it is called inside the writer's transaction, but committed, undo, take and overflows."""
+    """All of it is called inside the writer's transaction, but undo."""
 
-    def __init__(self, db: sqlite3.Connection, traces: Traces, rules: AgentRules) -> None:
+    def __init__(self, db: sqlite3.Connection, traces: Traces, counts: Counts, rules: AgentRules) -> None:
+        """counts: keeps METRICS; whoever holds it writes it."""
         self._db = db
         self._traces = traces
         self._rules = tasks.Rules(round(rules.grace * 10**9), round(rules.quiet * 10**9))
-        durable = [metric for metric in metrics_of(agents) if metric.durable]
-        self._counts = Counts(db, durable, rules.limits)
+        self._counts = counts
         self._next_due: int | None = None
         self._any_known: bool | None = None
 
@@ -130,7 +124,6 @@ class Agents:
         new_evaluations = [item for item in evaluations if self._is_new(item, now)]
         for evaluation in new_evaluations:
             self._count_evaluation(evaluation)
-        self._counts.write()
         return Kept(new_runs, once, len(new_steps), len(new_evaluations))
 
     def count_calls(self, rows: Iterable[tuple[Any, ...]], labels: LabelSets) -> None:
@@ -178,26 +171,12 @@ class Agents:
             dues.append((due, settled.since, trace))
         self._traces.set_flags(flags)
         self._db.executemany("UPDATE traces_open SET due = ?, since = ? WHERE trace = ?", dues)
-        self._counts.write()
         self._next_due = None
         return len(dues)
 
-    def committed(self) -> None:
-        """The transaction is on disk."""
-        self._counts.committed()
-
     def undo(self) -> None:
         """The transaction was undone."""
-        self._counts.undo()
         self._next_due = self._any_known = None
-
-    def take(self) -> list[Change]:
-        """What was counted since the last call; after the start all that the file holds."""
-        return self._counts.take()
-
-    def overflows(self) -> dict[tuple[str, str], int]:
-        """Updates past a label's bound since the last call, by (Prometheus name, label)."""
-        return self._counts.overflows()
 
     def prune(self, now: int) -> None:
         """Forget what is past its time."""

@@ -101,8 +101,9 @@ class Counts:
         self._touched: list[_Series] = []
         self._fresh: list[_Series] = []
         self._over: Counter[tuple[str, str]] = Counter()
-        # What this transaction brought into memory.
+        # What this transaction brought into memory, and what it takes out.
         self._created: list[_Series] = []
+        self._dropped: list[_Series] = []
         self._let_in: list[tuple[set[str], str]] = []
         self._over_now: Counter[tuple[str, str]] = Counter()
         self._load()
@@ -122,6 +123,27 @@ class Counts:
         series.added.value += value
         series.added.buckets[bisect.bisect_left(self._bounds[metric], value)] += 1
 
+    def open(self, metric: Metric, labels: tuple[str, ...]) -> None:
+        """Make sure that there is such a series, at zero where it is new."""
+        self.add(metric, labels, 0)
+
+    def note_overflow(self, metric: Metric, label: str) -> None:
+        """Somebody else has put an update past a bound, and calls the label `_other` already."""
+        self._over_now[metric.prometheus, label] += 1
+
+    def forget(self, label: Label, value: str) -> list[tuple[str, tuple[str, ...]]]:
+        """Delete all series with that value of a label: (Prometheus name, labels) each, as in `released`.
+
+        In a transaction that adds to none of them. Values that no other series has make room for others.
+        """
+        for metric, family in self._metrics.items():
+            if label in metric.labels:
+                place = metric.labels.index(label)
+                self._dropped += [series for series in family.values() if series.labels[place] == value]
+        rows = [(series.metric.name, series.text) for series in self._dropped]
+        self._db.executemany("DELETE FROM counts WHERE metric = ? AND labels = ?", rows)
+        return [(series.metric.prometheus, series.labels) for series in self._dropped]
+
     def write(self) -> None:
         """Write what was added, inside the writer's transaction. May be called again for what was added since."""
         if self._touched:
@@ -136,6 +158,8 @@ class Counts:
             series.added = _Sums(len(series.added.buckets))
             self._mark_fresh(series)
         self._over += self._over_now
+        if self._dropped:
+            self._drop()
         self._forget_transaction()
 
     def undo(self) -> None:
@@ -249,6 +273,17 @@ class Counts:
             room = self._label_rooms[label] = _Room(set(label.one_of), limit)
         return room
 
+    def _drop(self) -> None:
+        dropped = set(self._dropped)
+        for series in dropped:
+            self._metrics[series.metric].pop(series.labels, None)
+        self._fresh = [series for series in self._fresh if series not in dropped]
+        self._known.clear()
+        for label in {label for series in dropped for label in series.metric.labels if not label.one_of}:
+            places = [(m.labels.index(label), family) for m, family in self._metrics.items() if label in m.labels]
+            shown = {labels[place] for place, family in places for labels in family}
+            self._room(label).admitted.intersection_update(shown)
+
     def _touch(self, series: _Series) -> None:
         series.is_touched = True
         self._touched.append(series)
@@ -261,5 +296,6 @@ class Counts:
     def _forget_transaction(self) -> None:
         self._touched = []
         self._created = []
+        self._dropped = []
         self._let_in = []
         self._over_now = Counter()

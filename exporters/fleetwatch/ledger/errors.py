@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 # Primary result codes of SQLite (https://www.sqlite.org/rescode.html); extended codes carry them in the low byte.
@@ -42,3 +44,12 @@ def explain(path: Path, error: sqlite3.Error | OSError) -> LedgerError:
         return LedgerError(path, reason, error.strerror or str(error))
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return LedgerError(path, _REASONS.get(code, "other"), str(error))
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """An error of SQLite inside the block leaves it as a LedgerError. path: of the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from None

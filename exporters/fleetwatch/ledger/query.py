@@ -8,17 +8,18 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from fleetwatch.ledger import agent_roster, roster, schema
+from fleetwatch.ledger import agent_roster, pipeline_rows, roster, schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.totals import QUARTER
 from fleetwatch.records.agents import AgentProcess
 from fleetwatch.records.hosts import Host
+from fleetwatch.records.pipelines import Run, RunWithPhases
 
 GROUPS = ("agent", "team", "provider", "model", "operation", "outcome", "confidence", "day", "hour")
 
@@ -129,6 +130,25 @@ class Reader:
         """The roster of agents' processes, likewise. Raises LedgerError for a file without one."""
         self._check_version()
         return agent_roster.read_processes(self._db)
+
+    def pipelines(self) -> list[pipeline_rows.Known]:
+        """What is remembered of each pipeline, by name. Raises LedgerError, as all that tells of pipelines."""
+        self._check_version()
+        return pipeline_rows.pipelines(self._db)
+
+    def runs(self, **which: Any) -> Iterator[Run]:
+        """Runs, newest first, one at a time; `which`: as pipeline_rows.each_run() has it."""
+        self._check_version()
+        yield from pipeline_rows.each_run(self._db, **which)
+
+    def with_phases(self, run: Run) -> RunWithPhases:
+        """The run and its phases by start."""
+        return RunWithPhases(run, tuple(pipeline_rows.phases(self._db, run.pipeline, run.run)))
+
+    def run_history(self, pipeline: str, most: int) -> list[RunWithPhases]:
+        """Runs of a pipeline that ended, newest first."""
+        self._check_version()
+        return pipeline_rows.history(self._db, pipeline, most)
 
     def _check_version(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

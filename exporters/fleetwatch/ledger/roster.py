@@ -18,7 +18,7 @@ from fleetwatch.ledger import schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.records.hosts import Host
 
-Wish = Literal["confirm", "forget", "forget_agent"]
+Wish = Literal["confirm", "forget", "forget_agent", "forget_pipeline"]
 """confirm, forget: a host."""
 
 _COLUMNS = ", ".join(Host._fields)
@@ -26,7 +26,7 @@ _WRITE = f"INSERT OR REPLACE INTO hosts ({_COLUMNS}) VALUES ({', '.join('?' * le
 
 
 class Request(NamedTuple):
-    """What somebody asked of a roster. number: in the order of asking; name: of the host or agent."""
+    """What somebody asked of a roster. number: in the order of asking; name: of the host, agent or pipeline."""
 
     number: int
     name: str

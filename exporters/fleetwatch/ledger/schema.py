@@ -21,6 +21,11 @@
     counts       durable counters and histograms of all that is not LLM totals: see counts.py
     traces_open  traces with tasks, and when their cost is to be settled: see agents.py
     evaluations  keys of evaluation results that were counted, for a day
+    pipeline_runs, pipeline_phases   runs and executions of phases, under way and past, for as long as
+                 `pipelines.keep_days`: see pipeline_rows.py and reckon/runs.py
+    pipeline_waiting   phases that know only the trace of a run that has not come: see pipeline_waiting.py
+    lineage_runs, lineage_names   who is part of whom among OpenLineage's jobs: see lineage.py
+    pipelines, pipeline_names   pipelines, phases and their parts whose names were let in: see pipeline_names.py
 
 Rows, duplicates, counts and all that waits are written with every commit. Totals and quarters are written at a
 checkpoint; at start the rows after it are folded in again, so they are as exact as the rows at a fraction of the
@@ -31,7 +36,9 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-VERSION = 3
+from fleetwatch.ledger import lineage
+
+VERSION = 4
 """Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
@@ -112,7 +119,67 @@ CREATE TABLE agent_processes (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = {1: _HOSTS, 2: _TRACES}
+_PIPELINES = """
+CREATE TABLE pipeline_runs (
+    number INTEGER PRIMARY KEY,
+    -- As records.pipelines.Run has them.
+    pipeline TEXT NOT NULL, run TEXT NOT NULL,
+    state TEXT NOT NULL, result TEXT NOT NULL, reason TEXT NOT NULL, error_type TEXT NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER,
+    seen INTEGER NOT NULL, sent INTEGER NOT NULL, first_seen INTEGER NOT NULL, interval INTEGER,
+    source TEXT NOT NULL, trace BLOB NOT NULL, host TEXT NOT NULL, instance TEXT NOT NULL, version TEXT NOT NULL,
+    cores INTEGER, slot INTEGER, settled INTEGER NOT NULL,
+    llm_cost INTEGER, llm_calls INTEGER NOT NULL, llm_unpriced INTEGER NOT NULL, machine_cost INTEGER,
+    corrected TEXT NOT NULL, span BLOB NOT NULL,
+    is_start_told INTEGER NOT NULL, end_told INTEGER, end_at INTEGER NOT NULL,
+    is_judged INTEGER NOT NULL, is_counted INTEGER NOT NULL, told TEXT NOT NULL,
+    cpu INTEGER, memory_peak INTEGER, read INTEGER, written INTEGER,
+    -- When to look at it next; 0: nothing is to be done.
+    due INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (pipeline, run)
+);
+CREATE INDEX pipeline_runs_started ON pipeline_runs (started);
+CREATE INDEX pipeline_runs_of ON pipeline_runs (pipeline, started);
+CREATE INDEX pipeline_runs_seen ON pipeline_runs (seen);
+CREATE INDEX pipeline_runs_open ON pipeline_runs (pipeline) WHERE state <> 'ended';
+CREATE INDEX pipeline_runs_slot ON pipeline_runs (pipeline, slot) WHERE slot IS NOT NULL;
+CREATE INDEX pipeline_runs_due ON pipeline_runs (due) WHERE due > 0;
+CREATE INDEX pipeline_runs_trace ON pipeline_runs (trace) WHERE trace <> x'';
+CREATE TABLE pipeline_phases (
+    -- Of its run.
+    number INTEGER NOT NULL, execution TEXT NOT NULL,
+    phase TEXT NOT NULL, subphase TEXT NOT NULL, attempt INTEGER NOT NULL,
+    state TEXT NOT NULL, result TEXT NOT NULL, reason TEXT NOT NULL, error_type TEXT NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER, sent INTEGER NOT NULL, span BLOB NOT NULL,
+    llm_cost INTEGER, machine_cost INTEGER,
+    is_start_told INTEGER NOT NULL, end_told INTEGER, end_at INTEGER NOT NULL,
+    is_judged INTEGER NOT NULL, is_counted INTEGER NOT NULL, told TEXT NOT NULL,
+    cpu INTEGER, memory_peak INTEGER, read INTEGER, written INTEGER,
+    items_in INTEGER NOT NULL, items_out INTEGER NOT NULL, expected INTEGER, warnings INTEGER NOT NULL,
+    artifacts INTEGER NOT NULL, artifact_bytes INTEGER NOT NULL, errors TEXT NOT NULL, signals TEXT NOT NULL,
+    PRIMARY KEY (number, execution)
+) WITHOUT ROWID;
+CREATE TABLE pipelines (
+    pipeline TEXT PRIMARY KEY, first_seen INTEGER NOT NULL, last_success INTEGER, last_completion INTEGER,
+    -- When anything of it came last, by this machine's clock.
+    seen INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE pipeline_names (
+    pipeline TEXT NOT NULL, phase TEXT NOT NULL, subphase TEXT NOT NULL,
+    last_success INTEGER, last_completion INTEGER, memory_peak INTEGER,
+    -- JSON: name of a gauge -> [when it was told last, its value].
+    signals TEXT NOT NULL,
+    PRIMARY KEY (pipeline, phase, subphase)
+) WITHOUT ROWID;
+CREATE TABLE pipeline_waiting (
+    -- The order of their coming.
+    number INTEGER PRIMARY KEY,
+    trace BLOB NOT NULL, span BLOB NOT NULL, seen INTEGER NOT NULL, report TEXT NOT NULL,
+    UNIQUE (trace, span)
+);
+"""
+
+MIGRATIONS = {1: _HOSTS, 2: _TRACES, 3: _PIPELINES + lineage.SCHEMA}
 """Version of a file -> what makes it the next version."""
 
 SCHEMA = f"""
@@ -159,7 +226,7 @@ CREATE TABLE usage_waiting (
 ) WITHOUT ROWID;
 CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
-{_HOSTS}{_TRACES}PRAGMA user_version = {VERSION};
+{_HOSTS}{_TRACES}{_PIPELINES}{lineage.SCHEMA}PRAGMA user_version = {VERSION};
 """
 
 

@@ -8,28 +8,33 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleetwatch.ledger import agent_roster, roster, schema
+from fleetwatch.ledger import agent_roster, pipeline_counts, roster, schema
 from fleetwatch.ledger.agent_roster import NO_AGENT_CHANGES, AgentChanges
-from fleetwatch.ledger.agents import AgentRules, Agents
+from fleetwatch.ledger.agents import METRICS, AgentRules, Agents
 from fleetwatch.ledger.answers import Answers
 from fleetwatch.ledger.calls import Calls
-from fleetwatch.ledger.counts import Change
+from fleetwatch.ledger.counts import Change, Counts
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.file import hold, open_checked
 from fleetwatch.ledger.firewall import Firewall, Rules
 from fleetwatch.ledger.forget import prune_calls
+from fleetwatch.ledger.group import Committed, Group, Record
 from fleetwatch.ledger.labels import LabelSets
+from fleetwatch.ledger.lineage import Lineage
+from fleetwatch.ledger.pipelines import KeptReports, PipelineRules, Pipelines
 from fleetwatch.ledger.totals import LABELS, CallLabels, Total
 from fleetwatch.ledger.traces import Traces
 from fleetwatch.ledger.usage import Usage
-from fleetwatch.records.agents import AgentProcess, AgentRun, Evaluation, Step, ToolCall
+from fleetwatch.records.agents import AgentProcess
 from fleetwatch.records.hosts import Host
-from fleetwatch.records.llm import LlmCall, UsagePoint
+from fleetwatch.records.pipelines import PhaseReport, RunReport
 
 if TYPE_CHECKING:
     from fleetwatch.reckon.price import PriceBook
+
+__all__ = ["Committed", "Ledger", "Record"]
 
 _DAY = 86400 * 10**9
 
@@ -41,70 +46,11 @@ _COUNT_DUPLICATES = (
 T = TypeVar("T")
 
 
-Record = LlmCall | UsagePoint | AgentRun | ToolCall | Step | Evaluation
-"""What the ledger keeps."""
-
-
-class Committed(NamedTuple):
-    """What one commit did."""
-
-    calls: int = 0
-    """Rows that were new."""
-    points: int = 0
-    """Usage points that were kept."""
-    duplicates: dict[str, int] = {}  # noqa: RUF012 - nobody changes it
-    """Sightings that were not counted, by reason."""
-    fresh_calls: Sequence[LlmCall] = ()
-    """Calls that were counted, without those of usage points."""
-    fresh_runs: Sequence[AgentRun] = ()
-    fresh_tools: Sequence[ToolCall] = ()
-    evaluations: int = 0
-    """What else was new."""
-
-    def kinds(self) -> dict[str, int]:
-        """New records by kind."""
-        return {
-            "llm_call": self.calls,
-            "llm_usage": self.points,
-            "agent_run": len(self.fresh_runs),
-            "tool_call": len(self.fresh_tools),
-            "evaluation": self.evaluations,
-        }
-
-
-class _Group:
-    """Records of one commit by kind, each kind in the order of its coming."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.calls = [record for record in records if type(record) is LlmCall]
-        self.points: list[UsagePoint] = []
-        self.runs: list[AgentRun] = []
-        self.tools: list[ToolCall] = []
-        self.steps: list[Step] = []
-        self.evaluations: list[Evaluation] = []
-        if len(self.calls) == len(records):
-            return
-        lists: dict[type, list[Any]] = {
-            UsagePoint: self.points,
-            AgentRun: self.runs,
-            ToolCall: self.tools,
-            Step: self.steps,
-            Evaluation: self.evaluations,
-        }
-        for record in records:
-            if (found := lists.get(type(record))) is not None:
-                found.append(record)
-
-    def structure(self) -> list[AgentRun | ToolCall | Step]:
-        """What is between the calls."""
-        return [*self.steps, *self.runs, *self.tools]
-
-
 class Ledger:
     """One ledger file and its only writer. Not for use by several threads.
 
     prices: what a call costs; asked once per record. rules: which of several sightings of a call counts.
-    agents: how tasks are counted.
+    agents: how tasks are counted; its limits hold for pipelines too. pipelines: how much of them is kept.
     """
 
     def __init__(
@@ -116,6 +62,7 @@ class Ledger:
         usage: Usage | None = None,
         rules: Rules = Rules(),  # noqa: B008 - a tuple cannot change
         agents: AgentRules = AgentRules(),  # noqa: B008 - likewise
+        pipelines: PipelineRules = PipelineRules(),  # noqa: B008 - likewise
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """Open or create the file, check it and fold in the rows since the last checkpoint. Raises LedgerError."""
@@ -137,7 +84,19 @@ class Ledger:
             self._calls = Calls(self._db, prices.quote, self._labels, self._answers)
             self._traces = Traces(self._db)
             self._firewall = Firewall(self._db, self._traces, rules)
-            self._agents = Agents(self._db, self._traces, agents)
+            self._counts = Counts(self._db, (*METRICS, *pipeline_counts.METRICS), agents.limits)
+            self._agents = Agents(self._db, self._traces, self._counts, agents)
+            self._lineage = Lineage(self._db)
+            self.pipelines = Pipelines(
+                path,
+                self._db,
+                self._traces,
+                self._counts,
+                pipelines,
+                limits=agents.limits,
+                transact=self._change,
+                clock=clock,
+            )
             self._load()
         except (sqlite3.Error, OSError) as error:
             self._lock.close()
@@ -151,16 +110,22 @@ class Ledger:
 
         After an error nothing of the group is kept, in the file or in memory.
         """
-        return self._write(_Group(records))
+        return self._write(Group(records))
 
     def settle(self) -> Committed:
         """Count what has waited long enough, and settle tasks. Raises LedgerError."""
         now = self._clock()
         try:
-            due = self._usage.any_due(self._db, now) or self._firewall.waiting.any_due(now) or self._agents.any_due(now)
+            due = (
+                self._usage.any_due(self._db, now)
+                or self._firewall.waiting.any_due(now)
+                or self._agents.any_due(now)
+                or self._lineage.any_due(now)
+                or self.pipelines.any_due(now)
+            )
         except sqlite3.Error as error:
             raise explain(self.path, error) from None
-        return self._write(_Group(())) if due else Committed()
+        return self._write(Group(())) if due else Committed()
 
     def take(self) -> list[tuple[CallLabels, Total]]:
         """What was committed since the last call, per label set, in order of first appearance."""
@@ -184,12 +149,12 @@ class Ledger:
         return dict(self._duplicates)
 
     def counts(self) -> list[Change]:
-        """What was counted of agents since the last call; after the start all that the file holds."""
-        return self._agents.take()
+        """What was counted since the last call, but calls; after the start all that the file holds."""
+        return self._counts.take()
 
     def overflows(self) -> dict[tuple[str, str], int]:
-        """Counts of agents past a label's bound since the last call, by (Prometheus name, label)."""
-        return self._agents.overflows()
+        """Such counts past a label's bound since the last call, by (Prometheus name, label)."""
+        return self._counts.overflows()
 
     def models(self, since: int) -> list[tuple[str, str, int]]:
         """Models that answered since then, by the last checkpoint: provider, name, and when last. Unix seconds."""
@@ -242,7 +207,7 @@ class Ledger:
 
     def prune(self) -> int:
         """Forget some single calls and spans past their time; returns how many. Totals stay."""
-        return self._transaction(self._prune)
+        return self._change(self._prune)
 
     def size(self) -> int:
         """Bytes of the ledger's files."""
@@ -260,10 +225,10 @@ class Ledger:
         self._db.close()
         self._lock.close()
 
-    def _write(self, group: _Group) -> Committed:
+    def _write(self, group: Group) -> Committed:
         now = self._clock()
         committed, rows = self._transaction(lambda: self._write_group(group, now))
-        self._agents.committed()
+        self._committed()
         self._duplicates.update(committed.duplicates)
         for row in rows:
             fresh = self._fresh.get(row[LABELS])
@@ -272,7 +237,7 @@ class Ledger:
             fresh.fold(row)
         return committed
 
-    def _write_group(self, group: _Group, now: int) -> tuple[Committed, list[tuple[Any, ...]]]:
+    def _write_group(self, group: Group, now: int) -> tuple[Committed, list[tuple[Any, ...]]]:
         """What was done, and the new rows of llm_calls; inside a transaction."""
         points, duplicates = self._usage.keep(self._db, group.points, now)
         # Spans first: after a downtime they may come in the very commit in which the points' time is over.
@@ -289,13 +254,24 @@ class Ledger:
         fresh = judged.counted
         if inserted.spans:
             fresh = [call for place, call in enumerate(fresh) if place not in inserted.spans]
-        late = ((call.span[:16], call.at - (call.duration or 0)) for call in fresh)
+        late = [(call.span[:16], call.at - (call.duration or 0)) for call in fresh]
         self._agents.count_calls(inserted.rows, self._labels)
         kept = self._agents.keep(group.runs, group.tools, group.steps, group.evaluations, now, late=late)
         self._agents.settle(now)
+        told = self._keep_pipelines(group, (trace for trace, _ in late), now)
+        self._counts.write()
         return Committed(
-            len(inserted.rows), points, dict(duplicates), fresh, kept.runs, kept.tools, kept.evaluations
+            len(inserted.rows), points, dict(duplicates), fresh, kept.runs, kept.tools, kept.evaluations, *told
         ), inserted.rows
+
+    def _keep_pipelines(self, group: Group, calls: Iterable[bytes], now: int) -> KeptReports:
+        """Merge what was told of pipelines. calls: traces of the LLM calls that were counted."""
+        reports: list[RunReport | PhaseReport] = group.reports
+        if group.lineage:
+            reports = [*reports, *self._lineage.resolve(group.lineage, now)]
+        if group.is_empty:
+            reports = self._lineage.due(now)
+        return self.pipelines.keep(reports, calls, now)
 
     def _write_checkpoint(
         self, released: list[tuple[str, tuple[str, ...]]], now: int, hosts: roster.Changes, agents: AgentChanges
@@ -317,7 +293,7 @@ class Ledger:
         deleted = prune_calls(self._db, now, self._keep)
         self._usage.prune(self._db, now)
         self._agents.prune(now)
-        return deleted + self._traces.prune(now)
+        return deleted + self._traces.prune(now) + self._lineage.prune(now) + self.pipelines.prune(now)
 
     def _meta(self, name: str) -> int:
         return int(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
@@ -341,6 +317,23 @@ class Ledger:
         self._usage.resume(self._db, now)
         self._firewall.waiting.resume(now)
         self._agents.resume(now)
+        self.pipelines.resume(now)
+
+    def _change(self, work: Callable[[], T]) -> T:
+        """Do something that may count, in a transaction of its own."""
+
+        def counted() -> T:
+            result = work()
+            self._counts.write()
+            return result
+
+        result = self._transaction(counted)
+        self._committed()
+        return result
+
+    def _committed(self) -> None:
+        self._counts.committed()
+        self.pipelines.committed()
 
     def _transaction(self, work: Callable[[], T]) -> T:
         known = len(self._labels)
@@ -366,5 +359,7 @@ class Ledger:
         self._traces.undo()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+        self._counts.undo()
         self._agents.undo()
+        self.pipelines.undo()
         self._answers.reload()

@@ -72,6 +72,16 @@ SINCE = "s.id IN (SELECT id FROM temp.trace_index WHERE trace = ?1 AND at >= ?2)
 ONE_SPAN = "s.id = (SELECT id FROM temp.trace_index WHERE trace = ?1 AND span = ?2)"
 """Likewise, the span in the second parameter."""
 
+SPAN = "s.span, s.parent, s.kind, s.start, s.at, s.seen"
+# The labels of a call are those of its row: what its span said may have been too much for a label.
+PRICED_SPANS = (
+    f"SELECT {SPAN}, coalesce(l.agent, s.agent), s.team, s.what, s.outcome, s.flags, 0, coalesce(c.requests, 0), "
+    "coalesce(c.cost, 0), coalesce(l.provider, ''), coalesce(l.model, ''), coalesce(l.confidence = 'unpriced', 0) "
+    "FROM trace_spans s LEFT JOIN llm_calls c ON s.kind = 'call' AND c.id = s.call "
+    "LEFT JOIN label_sets l ON l.id = c.labels"
+)
+"""Rows `s` as reckon.span_tree.Span, calls with what they cost."""
+
 # An index on disk would write a page of it for every call: a fifth of all that the exporter does.
 # With span and end: a trace may go on for days, and is not to be read for each of its spans.
 _INDEX = (

@@ -53,6 +53,12 @@ class Bounds:
         replaced = tuple(OTHER if place in over else value for place, value in enumerate(labels))
         return replaced, tuple(metric.label_names[place] for place in over)
 
+    def keep(self, label: Label, values: Container[str]) -> None:
+        """Let in anew whatever is not among these values."""
+        bound = self._labels.get(label)
+        if bound is not None and not bound.closed:
+            bound.admitted.difference_update([value for value in bound.admitted if value not in values])
+
     def _bound(self, label: Label) -> _Bound:
         bound = self._labels.get(label)
         if bound is None:

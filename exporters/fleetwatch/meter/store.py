@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fleetwatch.catalogue.metric import NANO, OTHER, Metric, Sample
+from fleetwatch.catalogue.metric import NANO, OTHER, Label, Metric, Sample
 from fleetwatch.meter.bounds import Bounds
 
 STARTED_EARLIER = 0.0
@@ -257,6 +257,52 @@ class Meter:
         for item in series:
             item.released = True
         self._waiting = [item for item in self._waiting if not item.released]
+
+    def forget(self, label: Label, value: str) -> int:
+        """Take out the counters and histograms with this value of a label; returns their number.
+
+        Values that no other series has make room for new ones. A series that comes again is a new one, born at zero.
+        Gauges are their source's: it no longer reports them.
+        """
+        places = {metric: metric.labels.index(label) for metric in self._series if label in metric.labels}
+        gone = [
+            series
+            for metric, place in places.items()
+            for labels, series in self._series[metric].items()
+            if labels[place] == value
+        ]
+        for series in gone:
+            del self._series[series.metric][series.labels]
+            self._lines -= _lines(series.metric)
+        self._forget_releases(label, value, {(series.metric.prometheus, series.labels) for series in gone})
+        if gone:
+            left = {id(series) for series in gone}
+            self._known = {key: found for key, found in self._known.items() if id(found[0]) not in left}
+            self._waiting = [series for series in self._waiting if id(series) not in left]
+            self._make_room({label for series in gone for label in series.metric.labels})
+            self._series = {metric: family for metric, family in self._series.items() if family}
+        return len(gone)
+
+    def _forget_releases(self, label: Label, value: str, shown: set[tuple[str, tuple[str, ...]]]) -> None:
+        """The same for what an earlier process had released. shown: those of them that have their place no more."""
+        names = {metric.prometheus: metric for metric in self._durable if label in metric.labels}
+        gone = {
+            item
+            for item in self._released_before
+            if (metric := names.get(item[0])) is not None and item[1][metric.labels.index(label)] == value
+        }
+        self._released_before -= gone
+        self._reserved -= sum(_lines(names[name]) for name, _ in gone - shown)
+
+    def _make_room(self, labels: Iterable[Label]) -> None:
+        """Forget the values of these labels that no series has any more."""
+        for label in labels:
+            shown: set[str] = set()
+            for metric, family in self._series.items():
+                if label in metric.labels:
+                    place = metric.labels.index(label)
+                    shown.update(values[place] for values in family)
+            self._bounds.keep(label, shown)
 
     def __len__(self) -> int:
         """Number of series; a histogram counts once per line that it shows."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol
 
-from fleetwatch.receive.errors import TooLarge, Unavailable
+from fleetwatch.receive.errors import NotHere, TooLarge, Unavailable
 from fleetwatch.receive.limits import Limits
 from fleetwatch.receive.token import TokenFile
 
@@ -35,6 +35,10 @@ class Door(ABC):
     @abstractmethod
     async def take(self, signal: SignalName, body: bytes, encoding: bytes, *, json: bool = False) -> bytes:
         """The response, in the language of the request, when the body is safe. Raises Refusal."""
+
+    async def take_lineage(self, body: bytes, encoding: bytes) -> bytes:  # noqa: ARG002 - for those that take them
+        """The answer to OpenLineage's events in JSON, when what is good of them is safe. Raises Refusal."""
+        raise NotHere("OpenLineage's events are not taken here; send them to the exporter (fleetwatch run)")
 
     def admit(self, authorization: bytes | None) -> None:
         """Raises Unauthorized unless the sender shows the token, if one is asked for."""

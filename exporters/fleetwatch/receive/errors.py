@@ -49,6 +49,12 @@ class UnsupportedMethod(Refusal):
     status, http, code = "unsupported", 405, _UNIMPLEMENTED
 
 
+class NotHere(Refusal):
+    """Good, but nobody here takes it."""
+
+    status, http, code = "unsupported", 404, _UNIMPLEMENTED
+
+
 class UnsupportedType(Refusal):
     status, http, code = "unsupported", 415, _UNIMPLEMENTED
 

@@ -1,10 +1,10 @@
-"""OTLP over HTTP: a plain ASGI application, because a framework's routing would cost more than the work itself."""
+"""OTLP and OpenLineage over HTTP: plain ASGI, because a framework's routing would cost more than the work itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fleetwatch.receive.answers import retry_after, status_json, status_of
 from fleetwatch.receive.door import Door, SignalName
@@ -25,7 +25,14 @@ Send = Callable[[Event], Awaitable[None]]
 
 PROTOBUF = b"application/x-protobuf"
 JSON = b"application/json"
-_BY_PATH: dict[str, SignalName] = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
+_BY_PATH: dict[str, SignalName | Literal["lineage"]] = {
+    "/v1/traces": "traces",
+    "/v1/metrics": "metrics",
+    "/v1/logs": "logs",
+    "/api/v1/lineage": "lineage",
+    "/api/v1/lineage/batch": "lineage",
+}
+_EXPECTED = b"expected /v1/traces, /v1/metrics, /v1/logs or /api/v1/lineage\n"
 _CLOSE = (b"connection", b"close")
 
 
@@ -43,7 +50,7 @@ class _Head(NamedTuple):
 
 
 class OtlpHttp:
-    """ASGI application with /v1/traces, /v1/metrics and /v1/logs."""
+    """ASGI application with /v1/traces, /v1/metrics and /v1/logs, and with /api/v1/lineage for OpenLineage's events."""
 
     def __init__(self, intake: Door) -> None:
         self._intake = intake
@@ -51,17 +58,23 @@ class OtlpHttp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         signal = _BY_PATH.get(scope["path"])
         if signal is None:
-            await _send(send, 404, b"text/plain; charset=utf-8", b"expected /v1/traces, /v1/metrics or /v1/logs\n")
+            await _send(send, 404, b"text/plain; charset=utf-8", _EXPECTED)
             return
         json = True  # of a sender whose language is not known yet: people can read it
         try:
             self._check_method(scope)
             head = _head(scope)
             json = _is_json(head.content_type)
+            if signal == "lineage" and not json:
+                json = True
+                raise UnsupportedType("unsupported content type; expected application/json")
             self._intake.admit(head.authorization)
             with self._intake.holding() as hold:
                 body = await self._body(head, receive, hold)
-                response = await self._intake.take(signal, body, head.encoding, json=json)
+                if signal == "lineage":
+                    response = await self._intake.take_lineage(body, head.encoding)
+                else:
+                    response = await self._intake.take(signal, body, head.encoding, json=json)
         except _Gone:
             return
         except asyncio.CancelledError:
@@ -73,7 +86,7 @@ class OtlpHttp:
             self._intake.observer.request(signal, "http", "ok")
             await _send(send, 200, JSON if json else PROTOBUF, response)
 
-    async def _refused(self, send: Send, signal: SignalName, refusal: Refusal, json: bool) -> None:
+    async def _refused(self, send: Send, signal: str, refusal: Refusal, json: bool) -> None:
         self._intake.observer.request(signal, "http", refusal.status)
         await _refuse(send, refusal, json)
 

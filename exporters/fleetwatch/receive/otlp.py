@@ -21,9 +21,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from fleetwatch.dialects import Record, Translation, translate_logs, translate_metrics, translate_traces
+from fleetwatch.receive import openlineage
 from fleetwatch.receive.body import from_json, from_protobuf
 from fleetwatch.receive.door import Door, Observer, SignalName
-from fleetwatch.receive.errors import Broken, Refusal, Unavailable
+from fleetwatch.receive.errors import Broken, Refusal, Throttled, Unavailable
 from fleetwatch.receive.limits import Limits
 from fleetwatch.receive.split import WHOLE, split
 from fleetwatch.receive.token import TokenFile
@@ -96,6 +97,18 @@ class Intake(Door):
         response = await self._take(SIGNALS[signal], body, encoding, json)
         return MessageToJson(response, indent=None).encode() if json else response.SerializeToString()
 
+    async def take_lineage(self, body: bytes, encoding: bytes) -> bytes:
+        """The answer to events that are now on disk, as far as they were good. Raises Refusal."""
+        found = openlineage.read(decompress(body, encoding, self.limits.max_decompressed_bytes))
+        if found.translation.records:
+            try:
+                await self._commit(found.translation.records)
+            except Throttled as error:
+                # OpenLineage's clients come again after 503, and drop the event after 429.
+                raise Unavailable(error.retry_after_s or 1.0, str(error)) from None
+        self._observe(openlineage.SIGNAL, found.translation)
+        return found.answer()
+
     async def _take(self, signal: Signal, body: bytes, encoding: bytes, json: bool) -> Message:
         plain = decompress(body, encoding, self.limits.max_decompressed_bytes)
         if json:
@@ -107,15 +120,16 @@ class Intake(Door):
         del plain  # it may be large, and the commit may wait
         if found.records:
             await self._commit(found.records)
+        self._observe(signal.name, found)
+        return _partial(signal, found.rejected) if found.rejected else signal.response()
+
+    def _observe(self, signal: str, found: Translation) -> None:
         if found.skew:
             self.observer.skew(found.skew)
         for dialect, items in found.unknown_versions.items():
             self.observer.unknown_version(dialect, items)
-        if not found.rejected:
-            return signal.response()
         for reason, number in found.rejected.items():
-            self.observer.rejected(signal.name, reason, number)
-        return _partial(signal, found.rejected)
+            self.observer.rejected(signal, reason, number)
 
     def _translated(self, signal: Signal, request: Message) -> Translation:
         try:

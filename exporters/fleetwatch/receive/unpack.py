@@ -62,12 +62,17 @@ def compression_of(body: bytes) -> bytes:
 
 def json_object(body: bytes) -> dict[str, Any]:
     """Raises TooLarge past the bounds, and whatever json raises for a body that is no JSON object."""
-    if len(body) > _MAX_JSON or body.count(b"{") + body.count(b"[") > _MAX_JSON_CONTAINERS:
-        raise TooLarge("the body is too large for JSON; send less at once, or protobuf")
-    value = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)
+    value = json_value(body)
     if not isinstance(value, dict):
         raise TypeError("expected an object")
     return value
+
+
+def json_value(body: bytes) -> Any:
+    """Raises TooLarge past the bounds, and whatever json raises for a body that is no JSON."""
+    if len(body) > _MAX_JSON or body.count(b"{") + body.count(b"[") > _MAX_JSON_CONTAINERS:
+        raise TooLarge("the body is too large for JSON; send less at once, or protobuf")
+    return json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)
 
 
 def _no_constant(name: str) -> float:

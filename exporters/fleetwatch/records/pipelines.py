@@ -86,7 +86,11 @@ class RunReport(NamedTuple):
 
 
 class PhaseReport(NamedTuple):
-    """What was said of one execution of a phase at one time."""
+    """What was said of one execution of a phase at one time.
+
+    A span of a sender that names pipeline and run only on the run's own span has both empty: they are those of the run
+    of its trace, which may come hours later.
+    """
 
     pipeline: str
     run: str
@@ -107,6 +111,10 @@ class PhaseReport(NamedTuple):
     source: str = ""
     trace: bytes = b""
     span: bytes = b""
+    parent: bytes = b""
+    """Span id of what it lies under, 8 bytes, where it is a span that has a parent."""
+    child_of_run: bool = False
+    """Whether it is a phase only where its parent is the run's own span."""
     host: str = ""
     usage: Usage | None = None
     tally: Tally | None = None
@@ -149,6 +157,20 @@ class Run(NamedTuple):
     """Its share of its machine; None where no price is known."""
     corrected: str
     """Result that it was given before its real end came; empty for nearly all."""
+    span: bytes = b""
+    usage: Usage = Usage()
+    """Of the whole run, where its sender told it; else its phases have theirs."""
+    is_start_told: bool = False
+    end_told: int | None = None
+    """The end as it was told; `ended` is the start where that is later."""
+    end_at: int = 0
+    """When its end was told, by the clock of whoever told it."""
+    is_judged: bool = False
+    """Whether nobody told its end: it was given up."""
+    is_counted: bool = False
+    """Whether its end has been counted."""
+    told: tuple[int, ...] = ()
+    """When each of reckon.runs.TOLD was told last."""
 
 
 class Phase(NamedTuple):
@@ -172,6 +194,16 @@ class Phase(NamedTuple):
     tally: Tally
     llm_cost: int | None
     machine_cost: int | None
+    is_start_told: bool = False
+    end_told: int | None = None
+    end_at: int = 0
+    is_judged: bool = False
+    is_counted: bool = False
+    """As those of a run."""
+    told: tuple[int, ...] = ()
+    """When each of reckon.runs.TOLD_OF_PHASE was told last."""
+    signals_at: tuple[int, ...] = ()
+    """When each of its signals was told last."""
 
 
 class RunWithPhases(NamedTuple):

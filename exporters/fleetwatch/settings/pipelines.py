@@ -12,12 +12,12 @@ class PipelineSpans(Section, frozen=True, kw_only=True):
     """Spans of a pipeline that does not follow OpenTelemetry's CI/CD conventions. The first mapping that fits counts.
 
     Patterns: * and ? stand for other text. A root span that fits `run` is a run, a span in its trace that fits `phase`
-    a phase.
+    a phase; where `phase` is *, only the run's children are, and no calls of other services.
     """
 
     service: Annotated[str, why("Pattern of the service's name.")] = "*"
     run: Annotated[str, why("Pattern of the names of spans that are runs.")]
-    phase: Annotated[str, why("Pattern of the names of spans that are phases.")] = "*"
+    phase: Annotated[str, why("Pattern of the names of spans that are phases; *: the children of the run.")] = "*"
     pipeline: Annotated[str, why("Attribute of the run's span with the pipeline's name; empty: the span's name.")] = ""
     run_id: Annotated[str, why("Attribute of the run's span with the run's id; empty: the trace's id.")] = ""
     phase_name: Annotated[str, why("Attribute of the phase's span with its name; empty: the span's name.")] = ""
@@ -68,7 +68,7 @@ class Pipelines(Section, frozen=True):
     slots: Annotated[int, why("Recent runs of each pipeline that boards show.", ge=2, le=100)] = 10
     max_phases: Annotated[int, why("Names of phases taken of one pipeline; the others become `_other`.", ge=1)] = 50
     max_executions: Annotated[
-        int, why("Executions of phases kept of one run; what comes past it is counted, but not kept singly.", ge=10)
+        int, why("Executions of phases of one run; what comes past it is left out, and counted so.", ge=10)
     ] = 1000
     max_open: Annotated[int, why("Runs under way at most, of all pipelines; new ones past it are left out.", gt=0)] = (
         1000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fleetwatch.app.hosts import Hosts
+from fleetwatch.app.pipeline_hosts import Machine
 from fleetwatch.catalogue import exporter, host_metrics, hosts
 from fleetwatch.catalogue.metric import Sample, gauge
 from fleetwatch.ledger import Ledger
@@ -399,3 +400,26 @@ def test_whatever_a_host_says_can_be_written(tmp_path: Path) -> None:
 
 def test_the_host_s_name_is_the_first_label_of_all_that_a_host_reports() -> None:
     assert {metric.implied for metric in host_metrics().values()} == {0}
+
+
+def test_what_is_known_of_a_run_s_machine(tmp_path: Path) -> None:
+    """Whether memory ran out since its last report; of this machine the kernel is asked, at once."""
+    (tmp_path / "vmstat").write_text("oom_kill 3\n")
+    desk = Desk(host={"proc": str(tmp_path)})
+    desk.report("node-1", hosts.OOM_KILLS(5), hosts.LOAD_1M(1))
+    assert desk.hosts.machine("node-1") == Machine("reporting", START, None)
+    assert desk.hosts.machine("nobody") is None
+    assert desk.hosts.machine(OWN) == Machine("reporting", START, None)
+    desk.after(15)
+    desk.report("node-1", hosts.OOM_KILLS(6), hosts.LOAD_1M(1))
+    (tmp_path / "vmstat").write_text("oom_kill 4\n")
+    assert desk.hosts.machine("node-1") == Machine("reporting", desk.now, desk.now)
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, desk.now)
+    killed = desk.now
+    # Its own sidecar's word is older than the kernel's, and must not look like a counter that begins anew.
+    desk.report(OWN, hosts.OOM_KILLS(3))
+    desk.after(60)
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, killed)
+    assert desk.hosts.machine("node-1") == Machine("missing", killed, killed)
+    desk.hosts.obey([Request(1, "node-1", "forget")])
+    assert desk.hosts.machine("node-1") is None

@@ -194,3 +194,17 @@ def test_a_settling_that_fails_is_told(desk: Desk) -> None:
     desk.ledger._db.close()
     desk.writer.tick()
     assert desk.failures == ["other"]
+
+
+def test_what_the_exporter_finds_out_by_itself_is_written_at_once_or_not_at_all(desk: Desk) -> None:
+    assert desk.writer.judge([call()])
+    assert [committed.calls for committed in desk.commits] == [1]
+    desk.fill_disk()
+    assert not desk.writer.judge(big())
+    assert desk.failures == ["disk_full"]
+    assert desk.rows() == 1
+    desk.free_disk()
+    assert desk.writer.judge(big())
+    assert (desk.rows(), desk.writer.trouble) == (2001, None)
+    desk.writer.close()
+    assert not desk.writer.judge([call()])

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from grafana.house import (
     Column,
+    Expr,
     Facts,
     Limits,
+    RowLink,
+    Scale,
     Scope,
     Variable,
     answer,
     bars,
     board,
+    gantt,
+    heatmap,
+    matrix,
     row,
+    side_by_side,
     stat,
+    status_history,
     table,
     timeseries,
     units,
@@ -25,7 +34,7 @@ from grafana.house.board import Board
 from grafana.house.layout import Row
 from grafana.house.panels import Panel
 
-from fleetwatch.catalogue import hosts, llm
+from fleetwatch.catalogue import hosts, llm, pipelines
 
 scope = Scope(llm.TEAM, llm.MODEL)
 cost = scope.increase(llm.COST)
@@ -200,3 +209,144 @@ def test_marks_of_alerts_are_those_that_the_board_asks_for() -> None:
     )
     [marks] = made.data["annotations"]["list"]
     assert marks["expr"] == 'ALERTS{domain="hosts",alertstate="firing",severity="page"}'
+
+
+# --- runs and their phases
+
+run = Scope(pipelines.PIPELINE, one=True)
+PHASE, SLOT, RUN_ID = pipelines.PHASE, pipelines.SLOT, pipelines.RUN_ID
+took = run.last(pipelines.SLOT_PHASE_DURATION, by=PHASE)
+cells = run.last(pipelines.SLOT_PHASE_DURATION, by=(SLOT, PHASE))
+
+
+def runs(**more: Any) -> Variable:
+    return Variable(SLOT, pipelines.SLOT_INFO, "Run", one=True, shown=RUN_ID, newest=pipelines.SLOT_RUN_START, **more)
+
+
+def offered(*variables: Variable) -> Any:
+    made = board("test", "Test", question="What?", rows=[answer(figure())], variables=variables)
+    return made.data["templating"]["list"][1:]
+
+
+def test_a_run_is_chosen_by_its_id_newest_first_and_known_by_its_slot() -> None:
+    _, chosen = offered(Variable(pipelines.PIPELINE, pipelines.FIRST_SEEN, one=True), runs())
+    assert chosen["query"]["query"] == (
+        'query_result(sort_desc(max by (run_id, slot) (pipeline_slot_info{pipeline="$pipeline"}) '
+        "* on (slot) group_left () max by (slot) "
+        '(pipeline_slot_run_start_timestamp_seconds{pipeline="$pipeline"})))'
+    )
+    series = '{run_id="nightly-7",slot="3"} 1763000000 1763000000000'
+    found = re.search(chosen["regex"].strip("/").replace("?<", "?P<"), series)
+    assert found is not None
+    assert found.groupdict() == {"text": "nightly-7", "value": "3"}
+    assert (chosen["sort"], chosen["multi"], chosen["includeAll"]) == (0, False, False)
+
+
+def test_two_runs_are_two_choices_under_names_of_their_own() -> None:
+    ended = (pipelines.SLOT_RUN_STATE, 3.5)
+    one, other = offered(runs(name="a", above=ended), runs(name="b", other_than="a"))
+    assert (one["name"], other["name"]) == ("a", "b")
+    assert "and on (slot) (max by (slot) (pipeline_slot_run_state{}) > 3.5)" in one["query"]["query"]
+    assert 'slot!="$a"' in other["query"]["query"]
+
+
+def test_a_list_by_another_label_needs_an_order() -> None:
+    with pytest.raises(ValueError, match="variable slot: needs `newest` beside `shown`"):
+        offered(Variable(SLOT, pipelines.SLOT_INFO, one=True, shown=RUN_ID))
+
+
+def test_a_gantt_chart_is_bars_that_begin_where_their_part_began() -> None:
+    made = gantt("When", took, took, unit=units.SECONDS, help="h").body.to_json_data()
+    assert made["options"]["stacking"] == "normal"
+    before, bar = ({p["id"]: p["value"] for p in item["properties"]} for item in made["fieldConfig"]["overrides"])
+    assert (before["color"]["fixedColor"], before["custom.fillOpacity"]) == ("transparent", 0)
+    assert bar["color"]["fixedColor"] == "blue"
+    assert made["transformations"][-1]["options"]["sort"] == [{"field": "Began after", "desc": False}]
+
+
+def test_bars_side_by_side_have_one_label_and_the_colours_that_they_are_given() -> None:
+    colours = {"Run": "blue", "Against": "grey"}
+    made = side_by_side("Both", {"Run": took, "Against": took}, unit=units.SECONDS, colours=colours, help="h")
+    assert made.body.options["xField"] == "phase"
+    names = [item["matcher"]["options"] for item in made.body.field_config["overrides"]]
+    assert names == ["Run", "Against"]
+    with pytest.raises(ValueError, match="expected one label, the same in all, in Run"):
+        side_by_side("Both", {"Run": cells}, unit=units.SECONDS, colours=colours, help="h")
+
+
+def grid(value: Expr, order: Expr) -> Panel:
+    return matrix(
+        "Grid", value, order, row="phase", column="slot", row_title="Phase", unit=units.TIMES, help="h",
+        meaning=Scale("blue", ((1, "green"), (2, "red"))),
+        link=RowLink("run", "Show", {}, keep=["pipeline"], column="slot"),
+    )  # fmt: skip
+
+
+def test_a_matrix_puts_one_label_into_rows_and_the_other_into_columns() -> None:
+    made = grid(cells, cells).body.to_json_data()
+    last = made["transformations"][-1]
+    assert last["id"] == "groupingToMatrix"
+    assert (last["options"]["rowField"], last["options"]["columnField"]) == ("phase", "slot")
+    numbers, corner = made["fieldConfig"]["overrides"]
+    steps = next(p["value"]["steps"] for p in numbers["properties"] if p["id"] == "thresholds")
+    assert steps == [{"color": "blue"}, {"color": "green", "value": 1}, {"color": "red", "value": 2}]
+    [link] = next(p["value"] for p in numbers["properties"] if p["id"] == "links")
+    assert link["url"] == "/d/fw-run?${__url_time_range}&${pipeline:queryparam}&var-slot=${__field.name}"
+    assert corner["matcher"]["options"] == "phase\\slot"
+    with pytest.raises(ValueError, match="Grid: expected labels phase, slot"):
+        grid(took, cells)
+
+
+def test_cells_are_few_enough_to_be_seen_and_lines_are_not_coarse() -> None:
+    history = status_history("History", took, unit=units.TIMES, meaning="green", help="h", columns=30)
+    spread = heatmap("Spread", run.counted_buckets(pipelines.RUN_DURATION), unit=units.SECONDS, help="h", columns=60)
+    lines = timeseries("Lines", took, unit=units.SECONDS, help="h")
+    panels = page(answer(figure()), row("Why", history, spread, lines)).data["panels"]
+    assert [panel.get("maxDataPoints") for panel in panels if panel["type"] not in ("row", "text")] == [
+        None, 30, 60, None,
+    ]  # fmt: skip
+
+
+def phases(**more: Any) -> Any:
+    columns = [
+        Column("State", took, units.PLAIN, mappings={"4": ("Success", "green")}),
+        Column("Order", took, units.SECONDS, hidden=True),
+    ]
+    return table("Phases", ["phase"], columns, sort="Order", help="h", **more).body.to_json_data()
+
+
+def of_column(made: Any, name: str) -> dict[str, Any]:
+    [found] = [item for item in made["fieldConfig"]["overrides"] if item["matcher"]["options"] == name]
+    return {item["id"]: item["value"] for item in found["properties"]}
+
+
+def test_a_row_leads_to_its_board_with_what_stands_in_it_and_the_time_that_it_names() -> None:
+    whole = RowLink("run", "Show", {"slot": "Slot"}, since="Began", until="Until", keep=["pipeline"])
+    assert whole.link()["url"] == (
+        "/d/fw-run?from=${__data.fields['Began'].numeric}&to=${__data.fields['Until'].numeric}"
+        "&var-slot=${__data.fields['Slot'].text}&${pipeline:queryparam}"
+    )
+    assert "&to=now" in RowLink("run", "Show", {}, since="Began").link()["url"]
+    [link] = of_column(phases(row_links=[RowLink("heatmap", "Show", {"phase": "Phase"})]), "Phase")["links"]
+    assert link["url"] == "/d/fw-heatmap?${__url_time_range}&var-phase=${__data.fields['Phase'].text}"
+
+
+def test_a_column_of_states_shows_words_and_one_that_only_sorts_is_hidden() -> None:
+    made = phases(ascending=True)
+    words, empty = of_column(made, "State")["mappings"]
+    assert words["options"]["4"]["text"] == "Success"
+    assert empty["options"]["match"] == "null"
+    assert of_column(made, "Order")["custom.hidden"] is True
+    assert made["transformations"][-1] == {
+        "id": "sortBy",
+        "options": {"fields": {}, "sort": [{"field": "Order", "desc": False}]},
+    }
+    assert made["options"]["sortBy"] == []
+
+
+def test_links_take_the_choices_along_unless_the_other_boards_know_only_one() -> None:
+    kept, left = (
+        board("a", "A", question="What?", rows=[answer(figure())], leads_to=[("b", "B")], keep_choices=keep)
+        for keep in (True, False)
+    )
+    assert [made.data["links"][0]["includeVars"] for made in (kept, left)] == [True, False]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from grafana.house.promql import Expr, Not, Recorded, Scope, outside, top, total
+from grafana.house.matchers import Choice, Not
+from grafana.house.promql import Expr, Recorded, Scope, first, joined, outside, top, total
 
-from fleetwatch.catalogue import exporter, hosts, llm
+from fleetwatch.catalogue import exporter, hosts, llm, pipelines
 
 scope = Scope(llm.TEAM, llm.MODEL)
 
@@ -144,3 +145,73 @@ def test_series_of_others_are_a_short_list() -> None:
 def test_filters_that_cannot_narrow_a_metric_are_remembered() -> None:
     assert scope.quantile(0.5, llm.TIME_TO_FIRST_TOKEN).unscoped == {"team"}
     assert (scope.rate(llm.COST) / scope.rate(llm.DUPLICATE_CALLS)).unscoped == {"team", "model"}
+
+
+one = Scope(pipelines.PIPELINE, one=True)
+
+
+def test_a_board_about_one_thing_takes_its_name_as_it_stands_and_not_as_a_pattern() -> None:
+    """A pipeline may be called `etl (daily)`."""
+    assert one.last(pipelines.FIRST_SEEN).text == 'max(pipeline_first_seen_timestamp_seconds{pipeline="$pipeline"})'
+    chosen = one.last(pipelines.RUN_OVERDUE, slot=Choice("a")).text
+    assert chosen == 'max(pipeline_run_overdue_seconds{pipeline="$pipeline",slot="$a"})'
+
+
+def test_a_chart_of_counts_takes_the_difference_of_two_readings_a_step_apart() -> None:
+    runs = 'pipeline_runs_total{pipeline="$pipeline"}'
+    assert one.counted(pipelines.RUNS, by=pipelines.RESULT).text == (
+        f"sum by (result) ({runs} - {runs} offset $__interval or increase({runs}[$__rate_interval]))"
+    )
+    buckets = one.counted_buckets(pipelines.RUN_DURATION, result="success")
+    assert buckets.by == ("le",)
+    assert buckets.text.startswith("sum by (le) (pipeline_run_duration_seconds_bucket{")
+
+
+def test_what_may_begin_again_at_zero_is_not_counted_from_step_to_step() -> None:
+    with pytest.raises(ValueError, match="is not durable: its steps can go back"):
+        Scope().counted(pipelines.REJECTED)
+    with pytest.raises(TypeError, match="is a histogram"):
+        one.counted(pipelines.RUN_DURATION)
+
+
+def test_values_are_kept_while_they_are_what_they_are_at_the_end() -> None:
+    start = one.last(pipelines.SLOT_RUN_START, slot=Choice("slot"))
+    same = start.same_as(start.at_end())
+    selector = 'pipeline_slot_run_start_timestamp_seconds{pipeline="$pipeline",slot="$slot"}'
+    assert same.text == f"max({selector}) == max({selector} @ end())"
+    with pytest.raises(ValueError, match="expected one selector"):
+        same.at_end()
+
+
+def test_many_series_meet_the_one_value_that_they_share_labels_with() -> None:
+    took = one.last(pipelines.SLOT_PHASE_START, by=(pipelines.SLOT, pipelines.PHASE), subphase="")
+    run = one.last(pipelines.SLOT_RUN_START, by=pipelines.SLOT)
+    joins = {took.since(run): "-", took.plus(run): "+", took.over(run): "/"}
+    for made, operator in joins.items():
+        assert made.text == f"{took.text} {operator} on (slot) group_left () {run.text}"
+        assert made.by == ("slot", "phase")
+
+
+def test_a_series_gets_a_label_of_an_info_series() -> None:
+    info = one.last(pipelines.SLOT_INFO, by=(pipelines.SLOT, pipelines.RUN_ID))
+    made = one.last(pipelines.RUN_OVERDUE, by=pipelines.SLOT).labelled(info, "run_id")
+    assert " * on (slot) group_left (run_id) max by (slot, run_id) (pipeline_slot_info{" in made.text
+    assert made.by == ("slot", "run_id")
+
+
+def test_a_part_is_named_after_what_it_is_a_part_of() -> None:
+    """`load` of `P03` is `P03 / load`; `P03` itself has no part and no slash."""
+    states = one.last(pipelines.SLOT_PHASE_STATE, by=(pipelines.PHASE, pipelines.SUBPHASE))
+    made = joined(states, "part", "phase", "subphase")
+    assert made.by == ("part",)
+    assert made.text == (
+        f'max by (part) (label_replace(label_join({states.text}, "part", " / ", "phase", "subphase"), '
+        '"part", "$1", "part", "(.*) / "))'
+    )
+
+
+def test_the_largest_series_of_each_group_is_one_of_its_own() -> None:
+    starts = one.last(pipelines.SLOT_RUN_START, by=(pipelines.PIPELINE, pipelines.SLOT))
+    newest = first(starts, by=pipelines.PIPELINE)
+    assert newest.text == f"topk by (pipeline) (1, {starts.text})"
+    assert newest.by == ("pipeline", "slot")

@@ -1,17 +1,20 @@
-"""The page for applications: its example runs."""
+"""The page for applications: its examples run."""
 
 from __future__ import annotations
 
+import functools
 import re
+from types import SimpleNamespace
 
 from fleetwatch.dialects import translate_traces
-from fleetwatch.instrument import Agent, Task, Tool, agent, names
+from fleetwatch.instrument import Agent, Phase, Task, Tool, agent, names, phase, pipeline
+from fleetwatch.instrument.pipeline import Joined
 from fleetwatch.places import PROJECT
 from fleetwatch.records.agents import AgentRun, Evaluation, ToolCall
 from support_instrument import Application
 
 PAGE = (PROJECT / "exporters" / "INSTRUMENT.md").read_text(encoding="utf-8")
-EXAMPLE, PROCESSOR = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, PROCESSOR, OF_PIPELINES, JOINED = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_example_runs_and_arrives() -> None:
@@ -33,14 +36,34 @@ def test_the_processor_s_example_runs() -> None:
     assert (app.spans[0].attributes or {})[names.AGENT] == "boss"
 
 
+def test_the_pipeline_s_example_runs_and_is_sent() -> None:
+    app = Application()
+    said = "from fleetwatch.instrument import phase, pipeline\n"
+    assert said in OF_PIPELINES
+    exec(OF_PIPELINES.replace(said, ""), {"pipeline": app.pipeline, "phase": phase})
+    assert [span.name for span in app.spans] == ["parse", "P01", "P02", "P03", "P03", "P04", "RUN nightly"]
+    assert app.told("RUN nightly")[names.RUN_RESULT] == "success"
+
+
+def test_the_child_s_example_runs() -> None:
+    app = Application()
+    with app.pipeline() as run, run.phase("P01") as p:
+        joined = functools.partial(pipeline.joined, p.environ(), **app.providers)
+        exec(JOINED, {"pipeline": SimpleNamespace(joined=joined)})
+    assert app.told("decode")[names.PHASE_OF] == "P01"
+
+
 def test_the_page_names_all_gauges_and_states_that_are_to_be_said() -> None:
-    gauges = {value for key, value in vars(names).items() if key.isupper() and str(value).startswith("agent.")}
+    ours = ("agent.", "pipeline.", "fleetwatch.pipeline.run.", "fleetwatch.pipeline.phase.")
+    gauges = {value for key, value in vars(names).items() if key.isupper() and str(value).startswith(ours)}
     assert {name for name in gauges | set(names.STATES) if f"`{name}`" not in PAGE and f'"{name}"' not in PAGE} == set()
 
 
 def test_the_page_s_words_exist() -> None:
-    words = set(re.findall(r"`(?:with )?(me|task|tool)\.(\w+)", PAGE))
-    classes = {"me": Agent, "task": Task, "tool": Tool}
-    assert len(words) > 8
+    words = set(re.findall(r"[` ](?:with )?(me|task|tool|run|p|part|pipeline)\.(\w+)\(", PAGE))
+    classes = {
+        "me": Agent, "task": Task, "tool": Tool, "run": Joined, "p": Phase, "part": Phase, "pipeline": type(pipeline),
+    }  # fmt: skip
+    assert len(words) > 25
     assert {word for word in words if not hasattr(classes[word[0]], word[1])} == set()
     assert callable(agent)

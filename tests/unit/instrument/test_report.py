@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fleetwatch.instrument import names
-from fleetwatch.instrument.report import Spacing
+from fleetwatch.instrument.beat import Spacing
 from support_instrument import Application
 
 

@@ -298,3 +298,65 @@ def test_otlp_tells_no_new_start_for_a_series_that_goes_on_after_a_restart() -> 
     [metric] = request.resource_metrics[0].scope_metrics[0].metrics
     points = {point.attributes[0].value.string_value: point.start_time_unix_nano for point in metric.sum.data_points}
     assert points == {"a": 0, "b": 1000 * NANO}
+
+
+class TestForgetting:
+    """What is forgotten leaves nothing behind, and makes room."""
+
+    def test_its_series_are_gone_and_others_take_the_room(self) -> None:
+        meter = Meter(overflow=OVERFLOW, durable=[COST])
+        for agent in ("a", "b", "c"):
+            meter.add(COST, (agent,), NANO)
+            meter.add(CALLS, (agent, "ok"), 1)
+        assert meter.forget(AGENT, "a") == 2
+        assert lines(meter)[:2] == [
+            'test_calls_total{agent="b",outcome="ok"} 1',
+            f'test_calls_total{{agent="{OTHER}",outcome="ok"}} 1',
+        ]
+        meter.add(COST, ("d",), 2 * NANO)
+        meter.add(COST, ("a",), NANO)
+        assert [line for line in lines(meter) if line.startswith("test_cost")] == [
+            'test_cost_usd_total{agent="b"} 0',
+            f'test_cost_usd_total{{agent="{OTHER}"}} 0',
+            'test_cost_usd_total{agent="d"} 0',
+        ]
+        assert [series.labels for series in meter.due()] == [("b",), (OTHER,), ("d",)]
+        assert len(meter) == len(lines(meter))
+
+    def test_other_labels_keep_the_values_that_others_have(self) -> None:
+        meter = Meter()
+        seats = counter("test.seats", unit="{seat}", help="Seats.", labels=(AGENT, label("row", "A row.", at_most=2)))
+        for agent, row in (("a", "1"), ("a", "2"), ("b", "1")):
+            meter.add(seats, (agent, row), 1)
+        meter.forget(AGENT, "a")
+        for row in ("1", "2", "3"):
+            meter.add(seats, ("b", row), 1)
+        assert lines(meter) == [
+            'test_seats_total{agent="b",row="1"} 2',
+            'test_seats_total{agent="b",row="2"} 1',
+            f'test_seats_total{{agent="b",row="{OTHER}"}} 1',
+        ]
+
+    def test_one_that_comes_again_is_born_at_zero(self) -> None:
+        """Also where an earlier process had shown it: Prometheus saw its end."""
+        clock = Clock()
+        meter = Meter(limits={"agent": 9}, most=2, hold=10, durable=[COST], clock=clock)
+        meter.resume(frozenset(("test_cost_usd_total", (agent,)) for agent in ("shown", "left")))
+        meter.add(COST, ("shown",), NANO)
+        meter.forget(AGENT, "shown")
+        meter.forget(AGENT, "left")
+        meter.add(COST, ("shown",), NANO)
+        meter.add(COST, ("new",), NANO)
+        assert lines(meter) == ['test_cost_usd_total{agent="shown"} 0', 'test_cost_usd_total{agent="new"} 0']
+
+    def test_names_that_come_and_go_for_years_leave_nothing(self) -> None:
+        meter = Meter(overflow=OVERFLOW, durable=[COST])
+        for number in range(2000):
+            meter.add(COST, (f"agent-{number}",), NANO)
+            meter.observe(WAIT, (), NANO)
+            meter.replace("levels", [LEVEL(1, agent=f"run-{number}")])
+            meter.forget(AGENT, f"agent-{number}")
+        meter.forget(AGENT, "never-there")
+        shown = [line for line in lines(meter) if "wait" not in line]
+        assert shown == ['test_level_bytes{agent="run-1999"} 1']
+        assert (len(meter._known), len(meter._waiting), len(meter._bounds._labels[AGENT].admitted)) == (1, 0, 0)

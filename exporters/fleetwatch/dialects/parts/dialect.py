@@ -13,9 +13,23 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.records.agents import AgentBeat, AgentRun, Evaluation, Step, ToolCall
 from fleetwatch.records.hosts import HostReport
+from fleetwatch.records.lineage import LineageEvent
 from fleetwatch.records.llm import LlmCall, UsagePoint
+from fleetwatch.records.pipelines import PhaseReport, RunReport
 
-Record = LlmCall | UsagePoint | AgentRun | ToolCall | Step | Evaluation | AgentBeat | HostReport
+Record = (
+    LlmCall
+    | UsagePoint
+    | AgentRun
+    | ToolCall
+    | Step
+    | Evaluation
+    | AgentBeat
+    | HostReport
+    | RunReport
+    | PhaseReport
+    | LineageEvent
+)  # fmt: skip - a kind a line
 
 EARLIEST = 1_577_836_800_000_000_000
 """2020-01-01, Unix ns: before it no sender of this kind existed; such a time is a zero, seconds or milliseconds."""
@@ -52,6 +66,9 @@ class Batch:
         """Of that scope: which version of the conventions it follows; may be empty."""
         self.family = ""
         """Whose instrumentation that scope is: its name, or one for all scopes of a sender that has several."""
+        self.tree: dict[bytes, tuple[bytes, int]] = {}
+        """Spans of pipelines that do not say what they lie in: their ids -> (ids of the parent, place of their phase
+        among the records; -1 for what is none)."""
         self.newest = now
         """Latest time of any item, also of those refused for it; Unix ns."""
         self.now = now
@@ -83,6 +100,10 @@ def _no_logs(resource: Resource, scope: ScopeLogs, batch: Batch) -> bool:  # noq
     return False
 
 
+def _no_end(batch: Batch) -> None:
+    pass
+
+
 class Dialect(NamedTuple):
     """One vocabulary. A module of this package that names one `DIALECT` is registered by being there.
 
@@ -90,6 +111,7 @@ class Dialect(NamedTuple):
     spans: reads the spans of one resource and scope into the batch and returns those it does not know.
     metrics, logs: read one scope of a resource into the batch, and tell whether nobody else may read that scope: a
     sender that tells the same calls in two vocabularies is read in one.
+    finish: what is left to do when all spans of a request are read.
     """
 
     name: str
@@ -97,3 +119,4 @@ class Dialect(NamedTuple):
     spans: Callable[[Resource, Iterable[Span], Batch], Iterable[Span]] = _no_spans
     metrics: Callable[[Resource, ScopeMetrics, Batch], bool] = _no_metrics
     logs: Callable[[Resource, ScopeLogs, Batch], bool] = _no_logs
+    finish: Callable[[Batch], None] = _no_end

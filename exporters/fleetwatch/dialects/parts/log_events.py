@@ -16,7 +16,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch
 from fleetwatch.dialects.parts.identity import span_ids
-from fleetwatch.dialects.parts.text import MAX_TOKENS, BadCountError, clean, whole
+from fleetwatch.dialects.parts.text import MAX_TOKENS, BadCountError, plain, whole
 
 NAME: Final = "event.name"
 TIMESTAMP: Final = "event.timestamp"
@@ -57,22 +57,11 @@ class Event(NamedTuple):
         return self.text(key).lower() == "true"
 
 
-def plain(value: AnyValue) -> str:
-    """A text, number or truth value as a label's text; empty for anything else."""
-    kind = value.WhichOneof("value")
-    if kind == "string_value":
-        return clean(value.string_value)
-    if kind == "bool_value":
-        return "true" if value.bool_value else "false"
-    if kind == "int_value":
-        return str(value.int_value)
-    return repr(value.double_value) if kind == "double_value" else ""
-
-
 def events_of(scope: ScopeLogs, names: Collection[str], keys: Collection[str], batch: Batch) -> Iterator[Event]:
     """The events of some names, each with its attributes of some keys. One with an impossible time is refused."""
     for record in scope.log_records:
-        name = next((item.value.string_value for item in record.attributes if item.key == NAME), "")
+        # The attribute first: Codex has the place in its source in the field, which is the newer way to say it.
+        name = next((item.value.string_value for item in record.attributes if item.key == NAME), record.event_name)
         if name not in names:
             continue
         found: dict[str, AnyValue] = {}

@@ -18,10 +18,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from fleetwatch.dialects.otel_genai_tokens import Parts, tokens_of
 from fleetwatch.dialects.parts.dialect import Batch
 from fleetwatch.dialects.parts.identity import digest
-from fleetwatch.dialects.parts.log_events import plain
 from fleetwatch.dialects.parts.metric_points import observations_of, points_of, value_of
 from fleetwatch.dialects.parts.resource import Resource, attributes_digest
-from fleetwatch.dialects.parts.text import clean
+from fleetwatch.dialects.parts.text import clean, plain
 from fleetwatch.records.llm import LlmCall, Tokens, UsagePoint
 
 NO_TOKENS = Tokens()

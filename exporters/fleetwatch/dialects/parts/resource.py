@@ -10,12 +10,23 @@ from typing import NamedTuple
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 
-from fleetwatch.dialects.parts.text import UNKNOWN, texts
+from fleetwatch.dialects.parts.text import UNKNOWN, plain, texts
 
 TEAM_KEYS = ("team", "team.id", "team.name")
+_OF_PIPELINE = {
+    # field of PipelineRun: attributes, the conventions' own first. The Collector's receiver for GitHub says `status`.
+    "pipeline": ("cicd.pipeline.name",),
+    "run": ("cicd.pipeline.run.id",),
+    "result": ("cicd.pipeline.result", "cicd.pipeline.run.status"),
+    "task_run": ("cicd.pipeline.task.run.id",),
+    "task_result": ("cicd.pipeline.task.run.result", "cicd.pipeline.run.task.status"),
+    "repository": ("vcs.repository.name",),
+    "previous": ("cicd.pipeline.run.previous_attempt.url.full",),
+}
 READ = frozenset(
     {
         *TEAM_KEYS,
+        *(key for keys in _OF_PIPELINE.values() for key in keys),
         "cloud.region",
         "gen_ai.agent.name",
         "host.name",
@@ -34,11 +45,29 @@ _LARGEST = 16_384
 """Bytes of a resource worth remembering; real ones have about 1,000."""
 
 
+class PipelineRun(NamedTuple):
+    """What a CI/CD system says of a run in its resource; empty where not told.
+
+    result: of the run, where the whole resource is a report of its end. task_run, task_result: of a task, where it is a
+    report of that; `pipeline` is then the task's name. previous: address of the attempt before this one, which has the
+    same run id.
+    """
+
+    pipeline: str
+    run: str
+    result: str
+    task_run: str
+    task_result: str
+    repository: str
+    previous: str
+
+
 class Resource(NamedTuple):
     """number: never reused, for look-ups; region: where it runs, or empty; digest: 16 bytes that tell resources apart.
 
     service: namespace, name and instance id, joined with U+001F. name, host, version, instance: service.name,
-    host.name, service.version and service.instance.id (else the process id), or empty.
+    host.name, service.version and service.instance.id (else the process id), or empty. run: None where nothing is told
+    of a pipeline.
     """
 
     number: int
@@ -51,6 +80,7 @@ class Resource(NamedTuple):
     host: str
     version: str
     instance: str
+    run: PipelineRun | None
 
 
 _numbers = itertools.count()
@@ -85,7 +115,14 @@ def _read(message: ResourceMessage) -> Resource:
         host=found.get("host.name", ""),
         version=found.get("service.version", ""),
         instance=found.get("service.instance.id", "") or _process_id(message),
+        run=_pipeline_run(message),
     )
+
+
+def _pipeline_run(message: ResourceMessage) -> PipelineRun | None:
+    told = {item.key: plain(item.value) for item in message.attributes if item.key.startswith(("cicd.", "vcs."))}
+    run = PipelineRun(*(next((told[key] for key in keys if told.get(key)), "") for keys in _OF_PIPELINE.values()))
+    return run if any((run.pipeline, run.run, run.task_run)) else None
 
 
 def _process_id(message: ResourceMessage) -> str:

@@ -42,6 +42,18 @@ def texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
     return found
 
 
+def plain(value: AnyValue) -> str:
+    """A text, number or truth value as a label's text; empty for anything else."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return clean(value.string_value)
+    if kind == "bool_value":
+        return "true" if value.bool_value else "false"
+    if kind == "int_value":
+        return str(value.int_value)
+    return repr(value.double_value) if kind == "double_value" else ""
+
+
 def whole(value: AnyValue) -> int:
     """A whole number sent as integer, double or text; 0 for the empty value. Raises BadCountError for anything else."""
     kind = value.WhichOneof("value")

@@ -1,0 +1,55 @@
+"""What is known of the machines that runs are on: whether they are there, and whether memory ran out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Machine(NamedTuple):
+    """What is known of a run's machine."""
+
+    state: str
+    """In the roster of hosts."""
+    heard: int
+    """When it last reported."""
+    killed: int | None
+    """When the number of its kills for want of memory was last seen to have risen."""
+
+
+class Kills:
+    """Kills for want of memory by machine, as their counters rise."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, float] = {}
+        self._risen: dict[str, int] = {}
+
+    def take(self, host: str, value: float, now: int) -> None:
+        """Note what a machine's counter says."""
+        before = self._values.get(host)
+        self._values[host] = value
+        # A lower value is that of a machine that has started anew.
+        if before is not None and value > before:
+            self._risen[host] = now
+
+    def last(self, host: str) -> int | None:
+        return self._risen.get(host)
+
+    def forget(self, host: str) -> None:
+        self._values.pop(host, None)
+        self._risen.pop(host, None)
+
+
+def own_kills(proc: Path) -> float | None:
+    """Kills of this machine since it started, by proc(5), /proc/vmstat; None where the kernel does not count them."""
+    try:
+        handle = os.open(proc / "vmstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        for line in file:
+            name, _, value = line.partition(b" ")
+            if name == b"oom_kill" and value.strip().isdigit():
+                return float(value)
+    return None

@@ -1,0 +1,199 @@
+"""Runs in memory with their phases: those under way, and those touched last; all others are read when needed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+
+from fleetwatch.ledger import pipeline_rows
+from fleetwatch.ledger.pipeline_rows import PHASE_COLUMNS, RUN_COLUMNS
+from fleetwatch.records.pipelines import Phase, Run, RunWithPhases
+
+MOST_HELD = 20_000
+"""Runs and phases in memory, some 40 MB; of more than that those used least recently are read again."""
+
+Key = tuple[str, str]
+"""Pipeline and run."""
+
+_INSERT = f"INSERT INTO pipeline_runs ({', '.join(RUN_COLUMNS)}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
+_UPDATE = f"UPDATE pipeline_runs SET {', '.join(f'{name} = ?' for name in RUN_COLUMNS)}, due = ? WHERE number = ?"
+_READ = f"SELECT number, due, {', '.join(RUN_COLUMNS)} FROM pipeline_runs WHERE pipeline = ? AND run = ?"
+_WRITE_PHASE = (
+    f"INSERT OR REPLACE INTO pipeline_phases ({', '.join(PHASE_COLUMNS)}) "
+    f"VALUES ({', '.join('?' * len(PHASE_COLUMNS))})"
+)
+
+
+class HeldRun:
+    """A run, and what it was when the transaction began.
+
+    due: when to look at it, 0 for never. is_over: no more is waited for; is_planned: `due` is decided.
+    """
+
+    __slots__ = (
+        "before",
+        "due",
+        "due_before",
+        "is_over",
+        "is_planned",
+        "number",
+        "phases",
+        "phases_before",
+        "run",
+        "weight",
+    )
+
+    def __init__(self, number: int, run: Run, phases: dict[str, Phase], due: int) -> None:
+        self.number, self.run, self.phases, self.due = number, run, phases, due
+        self.weight = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """A transaction begins."""
+        self.before: Run | None = self.run
+        self.due_before = self.due
+        self.phases_before: dict[str, Phase | None] = {}
+        """Those that were touched; None for a new one."""
+        self.is_over = self.is_planned = False
+
+    @property
+    def key(self) -> Key:
+        return self.run.pipeline, self.run.run
+
+    def touch_phases(self) -> None:
+        """What becomes of the run concerns all of them."""
+        for execution, phase in self.phases.items():
+            self.phases_before.setdefault(execution, phase)
+
+    def whole(self) -> RunWithPhases:
+        """As others see it."""
+        return RunWithPhases(self.run, tuple(sorted(self.phases.values(), key=_by_start)))
+
+
+class HeldRuns:
+    """The tables `pipeline_runs` and `pipeline_phases`, through a memory. All inside the writer's transaction."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._held: OrderedDict[Key, HeldRun] = OrderedDict()
+        self._rows = 0
+        self._touched: dict[Key, HeldRun] = {}
+        self._unwritten: dict[Key, HeldRun] = {}
+        self._open: int | None = None
+
+    def touched(self) -> list[HeldRun]:
+        """Those that this transaction touched so far."""
+        return list(self._touched.values())
+
+    def touch(self, held: HeldRun) -> HeldRun:
+        """Note that it is to be written."""
+        self._touched[held.key] = self._unwritten[held.key] = held
+        return held
+
+    def get(self, key: Key) -> HeldRun | None:
+        """The run; None where there is none."""
+        held = self._touched.get(key) or self._held.get(key)
+        if held is None:
+            row = self._db.execute(_READ, key).fetchone()
+            if row is None:
+                return None
+            phases = {phase.execution: phase for phase in pipeline_rows.phases(self._db, *key)}
+            held = self._held[key] = HeldRun(row[0], pipeline_rows.run_of(row[2:]), phases, row[1])
+            self._weigh(held)
+        elif key in self._held:
+            self._held.move_to_end(key)
+        return held
+
+    def in_memory(self, key: Key) -> HeldRun | None:
+        """The run if it need not be read."""
+        return self._held.get(key)
+
+    def of_trace(self, trace: bytes, most: int) -> list[HeldRun]:
+        """Runs of a trace, the last one first. What was touched is written before."""
+        self._write_runs()
+        rows = self._db.execute(
+            "SELECT pipeline, run FROM pipeline_runs WHERE trace = ? ORDER BY started DESC LIMIT ?", (trace, most)
+        ).fetchall()
+        return [held for key in rows if (held := self.get(key)) is not None]
+
+    def add(self, run: Run) -> HeldRun:
+        """A new run."""
+        open_now = self.number_open()
+        number = self._db.execute(_INSERT, pipeline_rows.run_row(run)).lastrowid or 0
+        held = self._held[run.pipeline, run.run] = HeldRun(number, run, {}, 0)
+        held.before = None
+        self._open = open_now + 1
+        return self.touch(held)
+
+    def number_open(self) -> int:
+        """Runs under way."""
+        if self._open is None:
+            found = self._db.execute("SELECT count(*) FROM pipeline_runs WHERE state <> 'ended'").fetchone()
+            self._open = int(found[0])
+        return self._open
+
+    def change(self, held: HeldRun, run: Run) -> None:
+        """What has become of a run."""
+        if held.run.ended is None and run.ended is not None:
+            self._open = self.number_open() - 1
+        held.run = run
+        self.touch(held)
+
+    def set_phase(self, held: HeldRun, phase: Phase) -> None:
+        """Change or add a phase."""
+        held.phases_before.setdefault(phase.execution, held.phases.get(phase.execution))
+        held.phases[phase.execution] = phase
+        self.touch(held)
+
+    def write(self) -> None:
+        """Write what was touched."""
+        self._write_runs()
+        rows = [
+            pipeline_rows.phase_row(held.number, phase)
+            for held in self._touched.values()
+            for execution, before in held.phases_before.items()
+            if (phase := held.phases[execution]) != before
+        ]
+        self._db.executemany(_WRITE_PHASE, rows)
+
+    def _write_runs(self) -> None:
+        changed = [held for held in self._unwritten.values() if held.run != held.before or held.due != held.due_before]
+        self._db.executemany(_UPDATE, [(*pipeline_rows.run_row(held.run), held.due, held.number) for held in changed])
+        self._unwritten = {}
+
+    def forget(self, key: Key) -> None:
+        """Delete a run."""
+        held = self.get(key)
+        if held is not None:
+            self._db.execute("DELETE FROM pipeline_phases WHERE number = ?", (held.number,))
+            self._db.execute("DELETE FROM pipeline_runs WHERE number = ?", (held.number,))
+            self._rows -= held.weight
+            for known in (self._held, self._touched, self._unwritten):
+                known.pop(key, None)
+
+    def committed(self) -> list[Key]:
+        """The transaction is on disk; those that it touched."""
+        touched, self._touched = self._touched, {}
+        self._unwritten = {}
+        for held in touched.values():
+            held.begin()
+            self._weigh(held)
+        while self._rows > MOST_HELD and len(self._held) > 1:
+            self._rows -= self._held.popitem(last=False)[1].weight
+        return list(touched)
+
+    def undo(self) -> None:
+        """The transaction was undone: what is in memory may not be in the file."""
+        self._held.clear()
+        self._touched, self._unwritten = {}, {}
+        self._rows = 0
+        self._open = None
+
+    def _weigh(self, held: HeldRun) -> None:
+        self._rows -= held.weight
+        held.weight = 1 + len(held.phases)
+        self._rows += held.weight
+
+
+def _by_start(phase: Phase) -> tuple[int, str]:
+    return phase.started, phase.execution

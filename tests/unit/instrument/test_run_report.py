@@ -1,0 +1,98 @@
+"""Gauges of open runs and phases: what an export says while they last, and nothing after."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fleetwatch.instrument import names, run_report
+from support_instrument import Application
+
+
+def test_one_export_tells_all_that_is_open() -> None:
+    app = Application()
+    before = time.time()
+    with app.pipeline(version="1.4") as run, run.phase("P03", expect=1000) as p:
+        p.items(100)
+        p.items(7, "in")
+        p.error("Late", 2)
+        p.warning(3)
+        p.artifact(size=50)
+        p.signal("pressure", 2.5)
+        with p.part("load") as part:
+            part.items(5)
+            points = app.points()
+    assert app.points() == {}
+    of_run = {names.PIPELINE: "nightly", names.RUN_ID: run.id}
+    place = {names.HOST: points[names.RUN_HEARTBEAT][0][0][names.HOST], names.PROCESS: app.told("P03")[names.PROCESS]}
+    of_phase = {
+        **of_run, **place, names.PHASE: "P03", names.PHASE_RUN_ID: p.execution, names.ATTEMPT: 1,
+    }  # fmt: skip
+    of_part = {**of_phase, names.PHASE: "load", names.PHASE_RUN_ID: part.execution, names.PHASE_OF: "P03"}
+    [(attributes, beat)] = points.pop(names.RUN_HEARTBEAT)
+    assert attributes == {**of_run, **place}
+    assert before <= beat <= time.time()
+    [(_, started)] = points[names.RUN_START]
+    assert before <= started <= beat
+    for gauge in (names.PHASE_START, names.PHASE_CPU, names.PHASE_MEMORY):
+        assert [attributes for attributes, value in points.pop(gauge) if value > 0] == [of_phase, of_part]
+    assert points == {
+        names.RUN_INTERVAL: [({**of_run, **place}, 60.0)],
+        names.RUN_START: [({**of_run, **place, **run.facts()}, started)],
+        names.PHASE_ITEMS: [
+            ({**of_phase, names.DIRECTION: "in"}, 7),
+            ({**of_phase, names.DIRECTION: "out"}, 105),
+            ({**of_part, names.DIRECTION: "out"}, 5),
+        ],
+        names.PHASE_EXPECTED: [(of_phase, 1000)],
+        names.PHASE_WARNINGS: [(of_phase, 3)],
+        names.PHASE_ARTIFACTS: [(of_phase, 1)],
+        names.PHASE_ARTIFACT_SIZE: [(of_phase, 50)],
+        names.PHASE_ERRORS: [({**of_phase, names.ERROR_TYPE: "Late"}, 2)],
+        names.PHASE_SIGNAL: [({**of_phase, names.SIGNAL: "pressure"}, 2.5)],
+    }
+
+
+def test_a_run_that_stands_still_beats() -> None:
+    app = Application()
+    with app.pipeline():
+        first, second = (app.points()[names.RUN_HEARTBEAT][0][1] for _ in range(2))
+    assert second > first
+
+
+def test_who_is_not_sampled_has_no_heartbeat_for_nobody_would_hear_of_its_end() -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+    app = Application()
+    app.tracers = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    with app.pipeline() as run, run.phase("P01"):
+        assert app.points() == {}
+        assert app.events == []
+
+
+def test_a_process_of_thousands_of_runs_tells_of_some_and_then_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of a few by halves: a heartbeat that stops is a run that died."""
+    monkeypatch.setattr(run_report, "MOST_TOLD", 20)
+    app = Application()
+    told = []
+    for _ in range(30):
+        with app.pipeline() as run, run.phase("P01") as p:
+            for number in range(3):
+                p.error(f"E{number}")
+            told.append([len(app.points().get(name, ())) for name in (names.RUN_HEARTBEAT, names.PHASE_ERRORS)])
+            again = [len(app.points().get(name, ())) for name in (names.RUN_HEARTBEAT, names.PHASE_ERRORS)]
+        assert told[-1] == again
+    assert [runs for runs, _ in told] == [1] * 20 + [0] * 10
+    assert sum(errors for _, errors in told) == 20
+    assert len(app.spans) == 60
+
+
+def test_runs_between_two_exports_are_in_none() -> None:
+    app = Application()
+    app.points()
+    with app.pipeline() as run, run.phase("P01"):
+        pass
+    assert app.points() == {}
+    assert len(app.spans) == 2
