@@ -31,6 +31,7 @@ from support_fleet_aws import ai_services_in_use
 from support_fleet_bills import EARLIER, billing_providers
 from support_fleet_hosts import SETTINGS as ROSTER
 from support_fleet_hosts import reporting_hosts
+from support_fleet_pipelines import nightly_runs, past_runs
 from support_fleet_serving import model_servers
 from support_grafana import concrete
 from support_house import House, Replay
@@ -68,7 +69,8 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         billing_providers(folder / "exporter") as bills,
         ai_services_in_use(folder / "exporter") as aws,
         model_servers() as servers,
-        House(folder / "exporter", _together(SETTINGS, bills, aws, servers)) as house,
+        past_runs(folder / "exporter") as pipelines,
+        House(folder / "exporter", _together(SETTINGS, bills, aws, servers, pipelines)) as house,
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
         _scraping(program, folder / "prometheus", house, alertmanager) as prometheus,
@@ -77,6 +79,7 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
     ):
         # What happens before the first scrape is no growth.
         wait_for(lambda: prometheus.value("sum(up)") == 3, 20, "the three targets")
+        stack.enter_context(nightly_runs(house.http, folder / "nightly"))
         agents = stack.enter_context(demo_agents(house.http, folder / "agents"))
         names = "|".join(sorted(NAMES))
         # Who calls no model before the replay does would find the label's places taken.

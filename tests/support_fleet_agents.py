@@ -1,4 +1,5 @@
-"""Agents for a fleet on loopback: the demo's, in a process of their own, and what Prometheus knew of them before today.
+"""Agents for a fleet on loopback: the demo's, with its pipeline, in processes of their own, and what Prometheus knew of
+them before today.
 
 with earlier_days(program, folder / "prometheus" / "data"):  # before that Prometheus starts
 with demo_agents(house.http, folder) as agents:
@@ -8,18 +9,21 @@ with demo_agents(house.http, folder) as agents:
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from fleetwatch.demo.agents import ROLES
+from fleetwatch.demo.pipeline import WRITER
 from support_program import environment
 from support_stack import running
 
-NAMES = frozenset(role.name for role in ROLES)
+NAMES = frozenset({WRITER.name, *(role.name for role in ROLES)})
+"""Who calls models: the agents, and the pipeline's."""
 SPEED = 4
 BEAT = 1
 """Seconds between two heartbeats."""
@@ -35,12 +39,19 @@ class DemoAgents:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """It stands still until the block ends."""
-        self._process.send_signal(signal.SIGSTOP)
+        """It stands still until the block ends, and so does the run of its pipeline."""
+        demo = psutil.Process(self._process.pid)
+        demo.suspend()
+        held = [demo, *demo.children(recursive=True)]
         try:
+            for process in held[1:]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            for process in held:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
 
 
 @contextlib.contextmanager

@@ -84,9 +84,13 @@ class PipelineHouse:
     def _made(self) -> Books:
         given = {"web": {"scrape_interval": 0.000001}, "host": {"enabled": False}, **self.sections}
         settings = from_dict({"data_dir": self.folder, **given})
-        made = Books(settings, PRICES, lambda: START + _ns(self.now))
+        made = Books(settings, PRICES, self.clock)
         made.writer.open()
         return made
+
+    def clock(self) -> int:
+        """Unix nanoseconds."""
+        return START + _ns(self.now)
 
     @property
     def ledger(self) -> Ledger:

@@ -58,6 +58,7 @@ NO_USUAL = "Too few runs to say"
 RATIOS = Scale("light-blue", ((0.75, GOOD), (1.25, "yellow"), (1.5, WARN), (2, BAD)))
 AT_ALL = Limits(warn=0.5, bad=0.5)
 SLOWER = Limits(warn=1.25, bad=1.5)
+FEWER = Limits(warn=0.8, bad=0.5, falling=True)
 MISSED = Limits(warn=1.2, bad=2)
 FAILURES = Limits(warn=0.05, bad=0.2)
 SUCCESSES = Limits(warn=0.95, bad=0.8, falling=True)
@@ -135,7 +136,13 @@ def worse(scope: Scope, *by: Label) -> Expr:
 
 def whole(expr: Expr) -> Expr:
     """With a name for the empty phase, which stands for the whole run."""
-    return replace(expr, text=f'label_replace({expr.text}, "phase", "{WHOLE_RUN}", "phase", "")', infix=False)
+    return filled(expr, PHASE, WHOLE_RUN)
+
+
+def filled(expr: Expr, label: Label, words: str) -> Expr:
+    """With words where a label is empty."""
+    text = f'label_replace({expr.text}, "{label.name}", "{words}", "{label.name}", "")'
+    return replace(expr, text=text, infix=False)
 
 
 def usual_run(scope: Scope, *by: Label) -> Expr:

@@ -25,6 +25,7 @@ from grafana.house import (
     status_history,
     table,
     timeseries,
+    top,
     total,
     units,
 )
@@ -85,6 +86,7 @@ answers = [
         help="Half of the predictions (p50, told at a quarter, half and three quarters of a run) were off by no more "
         "than this share of the run's duration. In the time range.",
         no_data=NO_SCORES,
+        runbook="EtaUnreliable",
     ),
     stat(
         "Ended before p90",
@@ -93,7 +95,7 @@ answers = [
         meaning=Limits(warn=0.8, bad=0.6, falling=True),
         help="Share of the predictions whose run ended before the p90: nine of ten should. In the time range.",
         no_data=NO_SCORES,
-        runbook="RunOverdue",
+        runbook="EtaUnreliable",
     ),
 ]
 
@@ -277,7 +279,7 @@ usual = table(
         Column("Last ok", pipeline.age(pipelines.PHASE_LAST_SUCCESS, by=PHASE), units.SECONDS),
         Column("Pace", pipeline.last(parts.PHASE_ITEM_RATE, by=PHASE), units.PER_SECOND),
         Column("Cost", pipeline.last(parts.PHASE_SPENT, by=PHASE, how="sum"), units.USD_ANY),
-        Column("Per item", pipeline.last(parts.PHASE_PER_ITEM, by=PHASE), units.USD_ANY),
+        Column("Per 1,000", pipeline.last(parts.PHASE_PER_ITEM, by=PHASE) * 1000, units.USD_ANY),
         Column("Memory, last", pipeline.last(pipelines.PHASE_MEMORY_PEAK, by=PHASE), units.BYTES),
         Column("Artifacts", pipeline.increase(pipelines.PHASE_ARTIFACTS, by=PHASE), units.COUNT),
         Column("Artifacts, size", pipeline.increase(pipelines.PHASE_ARTIFACT_SIZE, by=PHASE), units.BYTES),
@@ -285,8 +287,8 @@ usual = table(
     titles=parts.TITLES,
     sort="Mean",
     help="The past 7 days of each phase; artifacts of the time range. Mean and spread (standard deviation) are of "
-    "phases that ended well; ± 95 %: half the width of the mean's confidence interval, from five on. Per item is empty "
-    "where the cost or the items are not known.",
+    "phases that ended well; ± 95 %: half the width of the mean's confidence interval, from five on. Per 1,000 "
+    "(items) is empty where the cost or the items are not known.",
     no_data=NO_RUNS_WEEK,
     link="heatmap",
     runbook="ArtifactsMissing",
@@ -321,14 +323,16 @@ trend = timeseries(
     runbook="PhaseSlower",
     width=7,
 )
+off_by = pipeline.buckets(pipelines.ETA_ERROR, window=RANGE).over(
+    pipeline.rate(pipelines.ETA_ERROR, window=RANGE, part="count") > 0
+)
 within = bars(
     "Predictions off by at most",
-    pipeline.buckets(pipelines.ETA_ERROR, window=RANGE).over(
-        pipeline.rate(pipelines.ETA_ERROR, window=RANGE, part="count") > 0
-    ),
+    top(len(pipelines.ETA_ERROR.buckets) + 1, off_by),
     unit=units.SHARE,
     help="Share of the predictions in the time range that were off by at most this share of the run's duration.",
     no_data=NO_SCORES,
+    runbook="EtaUnreliable",
     width=6,
 )
 

@@ -88,7 +88,7 @@ answers = [
         meaning=parts.FAILURES,
         help="Share of the runs of the past 7 days that ended in a failure, an error or a timeout.",
         no_data=NO_RUNS_WEEK,
-        runbook="PhaseFailed",
+        runbook="RunFailed",
     ),
     stat(
         "Runs, 7 d",
@@ -104,6 +104,7 @@ answers = [
         help="Known cost of the runs of the past 7 days: LLM calls and the share of machines. What has no price is "
         "missing: see No price below.",
         no_data="No cost is known",
+        runbook="PipelineCostUp",
     ),
     stat(
         "Got worse",
@@ -156,7 +157,7 @@ one_by_one = table(
         Column("Left, p90", eta("0.9"), units.SECONDS),
         Column("Items", fleet.last(parts.ITEM_RATE, by=PIPELINE), units.PER_SECOND),
         Column("Per run", fleet.last(parts.PER_RUN, by=PIPELINE), units.USD_ANY),
-        Column("Per item", fleet.last(parts.PER_ITEM, by=PIPELINE), units.USD_ANY),
+        Column("Per 1,000", fleet.last(parts.PER_ITEM, by=PIPELINE) * 1000, units.USD_ANY),
         Column("Worse", parts.worse(fleet, PIPELINE), units.COUNT, meaning=AT_ALL),
     ],
     titles=parts.TITLES,
@@ -164,8 +165,8 @@ one_by_one = table(
     help="One row per pipeline, over 7 days. Last ok: time since the last success; Periods: over the expected period. "
     "At least: lower end of the 95 % interval of Went well. Usually: median of past runs; Lately: that of the last "
     "runs over it. Left: of the run under way that needs longest. Items: of the phase that has most, per second. Per "
-    "run and Per item are empty where the cost is not known. Worse: comparisons with the past that say so. A click "
-    "opens the recent runs.",
+    "run and Per 1,000 (items) are empty where the cost is not known. Worse: comparisons with the past that say so. "
+    "A click opens the recent runs.",
     no_data=NO_RUNS,
     link="heatmap",
     runbook="NoSuccessSince",
@@ -220,7 +221,7 @@ now_firing = outside("ALERTS", how="count", by=ALERT_KEYS, alertstate="firing", 
 firing = table(
     "Alerts that fire",
     ALERT_KEYS,
-    [Column("Firing", now_firing, units.COUNT)],
+    [Column("Firing", parts.filled(parts.whole(now_firing), PIPELINE, "–"), units.COUNT)],
     titles={"alertname": "Alert", "severity": "Severity"} | parts.TITLES,
     sort="Firing",
     help="Alerts about pipelines, of all pipelines.",
@@ -237,7 +238,7 @@ results = timeseries(
     colours=parts.RESULTS,
     help="Runs that ended in each step of the chart, by result.",
     no_data="No run ended in this time range",
-    runbook="PhaseFailed",
+    runbook="RunFailed",
 )
 spending = timeseries(
     "What runs cost",
@@ -247,6 +248,7 @@ spending = timeseries(
     counts=True,
     help="Known cost of the runs that ended in each step of the chart, by pipeline.",
     no_data="No run with a known cost ended in this time range",
+    runbook="PipelineCostUp",
 )
 unpriced = table(
     "No price, 7 d",
@@ -329,6 +331,8 @@ dashboard = board(
     variables=[Variable(PIPELINE, pipelines.FIRST_SEEN)],
     leads_to=parts.leads_to("pipelines"),
     alerts="pipelines",
+    # A phase that failed is a mark in the table; in charts of all pipelines these would hide what they mark.
+    alerts_where='severity="page"',
     since="now-24h",
     keep_choices=False,
     rows=[

@@ -41,9 +41,6 @@ state = run.now(pipelines.SLOT_RUN_STATE)
 took = run.now(pipelines.SLOT_RUN_DURATION)
 phase_took = run.phases(pipelines.SLOT_PHASE_DURATION)
 usual_phase = parts.usual_phase(pipeline, PHASE)
-usual_cost = pipeline.last(parts.PHASE_SPENT, by=PHASE, how="sum") / (
-    pipeline.last(parts.PHASES, by=PHASE, how="sum") > 0
-)
 
 # --- the answer
 
@@ -55,7 +52,7 @@ answers = [
         mappings=parts.STATES,
         help="What the run does, or how it ended.",
         no_data=NO_SUCH_RUN,
-        runbook="PhaseFailed",
+        runbook="RunFailed",
     ),
     stat(
         "Took",
@@ -143,6 +140,7 @@ exact = gantt(
     width=11,
 )
 
+usual_rate = pipeline.last(parts.PHASE_ITEM_RATE, by=PHASE)
 phase_began = run.phases(pipelines.SLOT_PHASE_START)
 # Phases that have not begun come last, also those of which only the past knows.
 phase_order = phase_began.otherwise(run.phases(pipelines.SLOT_PHASE_STATE) * 0 + FAR).otherwise(
@@ -162,21 +160,20 @@ phases = table(
         Column("Progress", run.phases(pipelines.SLOT_PHASE_PROGRESS), units.SHARE, meaning=NEUTRAL),
         Column("Items", run.phases(pipelines.SLOT_PHASE_ITEMS), units.COUNT),
         Column("Pace", run.rate(), units.PER_SECOND),
-        Column("Usual pace", pipeline.last(parts.PHASE_ITEM_RATE, by=PHASE), units.PER_SECOND),
+        Column("Speed", run.rate() / (usual_rate > 0), units.TIMES_EXACT, meaning=parts.FEWER),
         Column("Errors", run.phases(pipelines.SLOT_PHASE_ERRORS), units.COUNT, meaning=Limits(warn=1, bad=10)),
         Column("Warnings", run.phases(pipelines.SLOT_PHASE_WARNINGS), units.COUNT),
         Column("CPU time", run.phases(pipelines.SLOT_PHASE_CPU), units.SECONDS),
         Column("Memory", run.phases(pipelines.SLOT_PHASE_MEMORY_PEAK), units.BYTES),
-        Column("Cost", run.phases(pipelines.SLOT_PHASE_SPENT), units.USD_ANY),
-        Column("Usual cost", usual_cost, units.USD_ANY),
+        Column("Cost", run.phases(pipelines.SLOT_PHASE_SPENT), units.USD_SMALL),
         Column(ORDER, phase_order, units.SECONDS, hidden=True),
     ],
     titles=parts.TITLES,
     sort=ORDER,
     ascending=True,
     help="One row per phase. Usually: median of past runs, of the runs of a week while they are few. Items: those put "
-    "out, else those taken in; Pace: of the phase's own time. Memory: most at a time. Cost: known when the run is "
-    "settled; Usual cost: of a phase that ended, mean of 7 days. A click opens the recent runs of this phase.",
+    "out, else those taken in; Pace: of the phase's own time; Speed: over the mean pace of 7 days. Memory: most at a "
+    "time. Cost: known when the run is settled. A click opens the recent runs of this phase.",
     no_data=NO_SUCH_RUN,
     row_links=[RowLink("heatmap", "Show this phase's recent runs", {PHASE.name: "Phase"}, keep=[parts.PIPELINE.name])],
     runbook="PhaseFailed",

@@ -145,18 +145,6 @@ def matrix(
     """
     if not set(value.by) == set(order.by) == {row, column}:
         raise ValueError(f"{title}: expected labels {row}, {column}")
-    colours: list[Json] = [
-        {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
-        {"id": "color", "value": {"mode": "thresholds"}},
-        {"id": "thresholds", "value": {"mode": "absolute", "steps": steps(meaning or QUIET)}},
-        {"id": "mappings", "value": [*value_mappings(mappings), when_empty(EMPTY_CELL, "transparent")]},
-        {"id": "unit", "value": unit.id},
-        {"id": "decimals", "value": unit.decimals or 0},
-        {"id": "noValue", "value": EMPTY_CELL},
-        {"id": "custom.align", "value": "center"},
-    ]
-    if link:
-        colours.append({"id": "links", "value": [link.link()]})
     corner = f"{row}\\{column}"
     words: list[Json] = [
         {"id": "unit", "value": WORDS.id},
@@ -182,12 +170,30 @@ def matrix(
         thresholds=steps(NEUTRAL),
         defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": 60}},
         overrides=[
-            {"matcher": {"id": "byType", "options": "number"}, "properties": colours},
+            {"matcher": {"id": "byType", "options": "number"}, "properties": _cells(unit, meaning, mappings, link)},
             {"matcher": {"id": "byName", "options": corner}, "properties": words},
         ],
         options={"showHeader": True, "cellHeight": "sm", "frameIndex": 0},
     )
     return Panel(body, height=height, width=width)
+
+
+def _cells(
+    unit: Unit, meaning: Meaning | None, mappings: Mapping[str, tuple[str, str]] | None, link: RowLink | None
+) -> list[Json]:
+    colours: list[Json] = [
+        {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
+        {"id": "color", "value": {"mode": "thresholds"}},
+        {"id": "thresholds", "value": {"mode": "absolute", "steps": steps(meaning or QUIET)}},
+        {"id": "mappings", "value": [*value_mappings(mappings), when_empty(EMPTY_CELL, "transparent")]},
+        {"id": "unit", "value": unit.id},
+        {"id": "decimals", "value": unit.decimals or 0},
+        {"id": "noValue", "value": EMPTY_CELL},
+        {"id": "custom.align", "value": "center"},
+    ]
+    if link:
+        colours.append({"id": "links", "value": [link.link()]})
+    return colours
 
 
 def status_history(

@@ -66,12 +66,7 @@ def table(
     what else stands in the row. ascending: smallest first, of a column without empty cells.
     narrow: the facts need the room, not the keys.
     """
-    if wrong := [column.title for column in columns if tuple(column.expr.by) != tuple(keys)]:
-        raise ValueError(f"table {title}: expected labels {', '.join(keys)} in {', '.join(wrong)}")
-    if wrong := [", ".join(fact.titles) for fact in facts if set(fact.expr.by) != {*keys, *fact.titles}]:
-        raise ValueError(f"table {title}: expected labels {', '.join(keys)} beside {'; '.join(wrong)}")
-    if sort not in [column.title for column in columns]:
-        raise ValueError(f"table {title}: has no column {sort}")
+    _check(title, keys, columns, facts, sort)
     exprs = [*(fact.expr for fact in facts), *(column.expr for column in columns)]
     named = {key: (titles or {}).get(key, key.capitalize()) for key in keys}
     body = Modern(
@@ -98,6 +93,16 @@ def table(
         },
     )
     return Panel(body, height=height, width=width)
+
+
+def _check(title: str, keys: Sequence[str], columns: Sequence[Column], facts: Sequence[Facts], sort: str) -> None:
+    """Raises ValueError where rows could not be joined or sorted."""
+    if wrong := [column.title for column in columns if tuple(column.expr.by) != tuple(keys)]:
+        raise ValueError(f"table {title}: expected labels {', '.join(keys)} in {', '.join(wrong)}")
+    if wrong := [", ".join(fact.titles) for fact in facts if set(fact.expr.by) != {*keys, *fact.titles}]:
+        raise ValueError(f"table {title}: expected labels {', '.join(keys)} beside {'; '.join(wrong)}")
+    if sort not in [column.title for column in columns]:
+        raise ValueError(f"table {title}: has no column {sort}")
 
 
 def _as_one_table(keys: Mapping[str, str], facts: Sequence[Facts], columns: Sequence[Column]) -> list[Json]:

@@ -30,7 +30,7 @@ POINTS = (0.25, 0.5, 0.75)
 CHANGED = 120
 """Run from which on a phase is changed."""
 WITHIN = 30
-"""Runs within which a change must be seen to count."""
+"""Runs within which a change must be seen to count, from when it is complete."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 FACTORS = (1.1, 1.2, 1.3, 1.5, 2.0)
 WORSE = {measure: (-1 if measure == "throughput" else 1) for measure in MEASURES}
@@ -202,10 +202,10 @@ class Seen(NamedTuple):
     lasts: int
 
 
-def seen(series: Series, judge_of: Callable[[Series], Iterator[Alarm]]) -> Seen | None:
+def seen(series: Series, judge_of: Callable[[Series], Iterator[Alarm]], within: int) -> Seen | None:
     alarms = [alarm.number for alarm in judge_of(series) if alarm.up > 0 and alarm.number >= CHANGED]
     after = [number for number in series.numbers if number >= CHANGED]
-    if not alarms or after.index(alarms[0]) >= WITHIN:
+    if not alarms or after.index(alarms[0]) >= within:
         return None
     return Seen(after.index(alarms[0]) + 1, after.index(alarms[-1]) - after.index(alarms[0]) + 1)
 
@@ -231,7 +231,7 @@ def changed(pipelines: int, runs: int) -> None:
                 alone = [Sample({key: one.values[key]} if key in one.values else {}, one.items) for one in samples]
                 for series in series_of(alone):
                     for judge_name, judge_of in JUDGES.items():
-                        found[judge_name].append(seen(series, judge_of))
+                        found[judge_name].append(seen(series, judge_of, WITHIN + over - 1))
             print(f"| {name} | {family} | " + " | ".join(_cells(found)) + " |", flush=True)
 
 
@@ -257,7 +257,7 @@ def _cells(found: dict[str, list[Seen | None]]) -> Iterator[str]:
 PARTS: dict[str, tuple[str, Callable[[int, int], None]]] = {
     "eta": ("Time of arrival: median error of the p50, as a share of the run's duration", eta),
     "quiet": ("Alarms for the worse per 1,000 runs, in histories without a change", quiet),
-    "changed": (f"Changes of one phase that are seen within {WITHIN} runs", changed),
+    "changed": (f"Changes of one phase that are seen within {WITHIN} runs of being complete", changed),
 }
 
 

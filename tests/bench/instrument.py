@@ -156,8 +156,8 @@ spent = time.process_time() - before
 status = open("/proc/self/status").read()  # ru_maxrss has the parent's memory in it
 print(json.dumps([spent, int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) / 1024]))
 """
-"""Ten phases of a tenth of a second or more, 1.6 MB hashed for each item, which takes about a millisecond. Both jobs have
-the SDK, and an export a second whose receiver costs nothing."""
+"""Ten phases of a tenth of a second or more, 1.6 MB hashed for each item, which takes about a millisecond. Both jobs
+have the SDK, and an export a second whose receiver costs nothing."""
 
 
 def jobs(rounds: int) -> None:

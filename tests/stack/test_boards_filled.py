@@ -31,7 +31,10 @@ MOVED = {
     ],
     "host": ["CPU waits", "RAM stalls", "Killed", "Stopped at the limit"],
     "hosts": ["Missing", "Going away", "Alerts firing"],
+    "heatmap": ["Slowed most", "Prediction off by"],
     "models": ["Failed calls", "Input from cache", "Failed calls by model"],
+    "pipelines": ["Overdue", "Missed", "Failed, 7 d", "Got worse", "Alerts", "Spent, 7 d"],
+    "run": ["Overdue", "Errors", "Cost"],
     "serving": ["Silent", "Waiting", "Lost requests", "Booked at no cost", "Begun again", "Worst deployment"],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -16,7 +17,7 @@ from fleetwatch.app.own_series import OwnSeries
 from fleetwatch.app.pipeline_rules import rules_of
 from fleetwatch.app.pipelines import Pipelines
 from fleetwatch.app.writer import Writer
-from fleetwatch.catalogue import agents, exporter, llm, pipelines
+from fleetwatch.catalogue import agents, alerting, exporter, llm, pipelines
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.collect.runner import source_names
@@ -32,6 +33,7 @@ from fleetwatch.meter import Meter
 from fleetwatch.reckon.price import PriceBook
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.agents import AgentBeat
+from fleetwatch.records.alerting import Acknowledgement
 from fleetwatch.records.hosts import HostReport
 from fleetwatch.settings import Settings
 
@@ -51,7 +53,12 @@ class Books:
             limits=_limits(settings),
             most=settings.labels.max_series,
             hold=2 * settings.web.scrape_interval,
-            durable=[metric for module in (llm, agents, pipelines) for metric in metrics_of(module) if metric.durable],
+            durable=[
+                metric
+                for module in (llm, agents, pipelines, alerting)
+                for metric in metrics_of(module)
+                if metric.durable
+            ],
             overflow=exporter.LABEL_OVERFLOW,
             implied={HOST.name: own},
             clock=self._seconds,
@@ -64,6 +71,8 @@ class Books:
         self.pipelines = Pipelines(settings, self.meter, self.hosts.machine, clock)
         self.loops = Loops(self.meter, settings.agents.loop_limit)
         self.models = Models(self.meter, prices)
+        self.acknowledged: deque[Acknowledgement] = deque(maxlen=10_000)
+        """Acknowledgements of alerts that a source has seen, in its own thread, and that are not written yet."""
         self._budgets: BudgetBook | None = None
         self._duplicates: dict[str, int] = {}
         info = llm.PRICES_INFO(1, source=prices.source, version=prices.version)
@@ -86,10 +95,18 @@ class Books:
     def tick(self) -> None:
         """Move what was committed into the meter; let series whose time at zero is over show."""
         self.writer.tick()
+        self._acknowledge()
         self.take()
         self._watch_runs()
         if self.meter.due():
             self.checkpoint()
+
+    def _acknowledge(self) -> None:
+        """Count acknowledgements of alerts; what cannot be written now stays for the next time."""
+        told = list(self.acknowledged)
+        if told and self.writer.judge(told):
+            for _ in told:
+                self.acknowledged.popleft()
 
     def _watch_runs(self) -> None:
         """Give up runs that fell silent, and predict the ends of the others."""

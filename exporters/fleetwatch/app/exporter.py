@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import platform
 import time
@@ -14,6 +15,7 @@ from starlette.requests import Request
 
 from fleetwatch import __version__, catalogue, places
 from fleetwatch.app import outside
+from fleetwatch.app.alerts import access_of
 from fleetwatch.app.bills import BillCheck
 from fleetwatch.app.books import Books
 from fleetwatch.app.here import bill_sources, here_of, scrape_sources, sources
@@ -63,10 +65,12 @@ class Exporter:
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
         self._http: HttpServer | None = None
         self._grpc: GrpcServer | None = None
-        domains = ["exporter"]
+        domains = ["exporter", "alerting"]
         domains += ["hosts"] if settings.host.enabled else []
         domains += ["ai_services"] if settings.aws.enabled else []
-        here = here_of(settings)
+        here = dataclasses.replace(
+            here_of(settings), alertmanager=access_of(settings), acknowledged=self._books.acknowledged
+        )
         bills = [*bill_sources(settings, here), BillCheck(settings).source()] if here.bills else []
         asked = [*sources(settings, here, *domains), *scrape_sources(settings, here), *bills]
         self._runner = Runner(asked, self._books.meter)

@@ -245,6 +245,8 @@ class Hosts:
     def watch(self) -> None:
         """Find out who has fallen silent and whose time in the roster is over, and show the roster as of now."""
         now = self._clock()
+        # Also while no run asks: what rose before one began must not look as if it had risen since.
+        self._count_own_kills()
         for host in list(self._hosts.values()):
             seen = roster.watch(host, now, self._started, self._rules)
             if seen is not host:
@@ -278,12 +280,15 @@ class Hosts:
     def machine(self, name: str) -> Machine | None:
         """What is known of a host as of the last look. This machine is there as long as anybody can ask."""
         if name == self._own:
-            now = self._clock()
-            if (kills := own_kills(self._proc)) is not None:
-                self._kills.take(name, kills, now)
-            return Machine("reporting", now, self._kills.last(name))
+            self._count_own_kills()
+            return Machine("reporting", self._clock(), self._kills.last(name))
         host = self._hosts.get(name)
         return None if host is None else Machine(roster.state(host), host.last_report, self._kills.last(name))
+
+    def _count_own_kills(self) -> None:
+        kills = own_kills(self._proc)
+        if kills is not None:
+            self._kills.take(self._own, kills, self._clock())
 
     # --- the ledger
 

@@ -85,7 +85,7 @@ class Pipeline:
         view.run = run
         view.parts = grouped(run, self._part)
         if told.ended is not None:
-            view.outlook = None
+            view.outlook, view.told = None, Told()
         if told.slot is not None:
             self._enter(told.run, told.slot)
 
@@ -137,10 +137,9 @@ class Pipeline:
     def predict(self, run: str, now: int) -> None:
         """Predict the end of a run under way."""
         view = self._views[run]
+        view.outlook, view.due = None, now + PAUSES[1]
         told = None if self._past is None else self._past.predict(view.run, now)
         if told is None:
-            view.outlook = None
-            view.due = now + PAUSES[1]
             return
         ends = _ends(told.run, now)
         phases = {phase: _ends(left, now) for phase, left in told.phases.items()}
@@ -186,7 +185,7 @@ class Pipeline:
         for phase in sorted({*self.phases, *(phase for phase, _ in active)}):
             for state in pipelines.STATE.one_of:
                 yield Sample(pipelines.PHASE_ACTIVE, (name, phase, state), active[phase, state])
-        for part in known.phases:
+        for part in sorted(known.phases, key=lambda part: part.phase):
             if part.subphase:
                 continue
             labels = (name, part.phase)

@@ -79,7 +79,8 @@ class Pipelines:
         for name in list(self._pipelines):
             self._drop(name)
         self._open.clear()
-        history.expect(list(self._periods))
+        if self._periods:
+            history.expect(list(self._periods))
         self._know(history)
         self.take(history)
 
@@ -170,14 +171,21 @@ class Pipelines:
         ]
         until = time.perf_counter() + STRIDE
         for _, _, name in sorted(stale):
-            self._pipelines[name].reckon(self._history(history, name), self._settings.recent, now)
+            past = self._history(history, name)
+            try:
+                self._pipelines[name].reckon(past, self._settings.recent, now)
+            except Exception:
+                log.exception("pipeline %r: nothing can be learned from its %d past runs", name, len(past))
             if time.perf_counter() >= until:
                 break
 
     def _predict(self, now: int, until: float) -> None:
         due = [(since, run, item) for item in self._pipelines.values() for since, run in item.due(now)]
         for _, run, pipeline in sorted(due, key=lambda item: item[:2]):
-            pipeline.predict(run, now)
+            try:
+                pipeline.predict(run, now)
+            except Exception:
+                log.exception("pipeline %r: the end of run %r cannot be predicted", pipeline.name, run)
             if time.perf_counter() >= until:
                 break
 

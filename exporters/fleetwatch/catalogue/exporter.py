@@ -21,7 +21,10 @@ DIALECT = label("dialect", "Vocabulary that the sender speaks.", at_most=40)
 RECORD_KIND = label(
     "kind",
     "Kind of record.",
-    one_of=("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation", "pipeline_run", "pipeline_phase"),
+    one_of=(
+        *("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation", "pipeline_run", "pipeline_phase"),
+        "acknowledgement",
+    ),
 )
 LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))
 METRIC = label("metric", "Prometheus name of the metric.", at_most=400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # a sidecar knows neither clouds nor prices and does not load them
     from fleetwatch.aws.session import Aws
     from fleetwatch.collect.ai_services._table import Meaning
+    from fleetwatch.collect.alerting._api import Access
     from fleetwatch.reckon.price import PriceBook
+    from fleetwatch.records.alerting import Acknowledgement
 
 
 class ProcessGroup(NamedTuple):
@@ -88,6 +91,10 @@ class Here:
     imds: str = "http://169.254.169.254"
     scrape: Mapping[str, ScrapeTargets] = field(default_factory=dict)
     """By kind of server: vllm, litellm."""
+    alertmanager: Access | None = None
+    """The way to Alertmanager; None: it is not asked."""
+    acknowledged: deque[Acknowledgement] = field(default_factory=lambda: deque(maxlen=10_000))
+    """Where acknowledgements of alerts are put for whoever counts them."""
     bills: Mapping[str, BillAccess] = field(default_factory=dict)
     """By provider; only those whose bill is to be read."""
     bills_folder: Path = Path("bills")

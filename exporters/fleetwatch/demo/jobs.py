@@ -12,7 +12,7 @@ from fleetwatch.demo.pipeline import Order
 
 EVERY: Final = 45.0
 """Seconds from the beginning of a run to that of the next one."""
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 5.0
 """Seconds that a run has to say how it ended when it is told to end."""
 
 

@@ -23,14 +23,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry._logs import LoggerProvider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 
 from fleetwatch.demo import report
 from fleetwatch.demo.calls import MODELS, Agent, Call, Model
 from fleetwatch.demo.pipe import Pipe
-from fleetwatch.demo.report import Row
+from fleetwatch.demo.report import BusyError, ChecksumError, Row
 from fleetwatch.demo.spans import attributes_of
 from fleetwatch.instrument import Phase, Run, pipeline
 
@@ -43,10 +45,6 @@ SLOWER_FROM: Final = 25
 """Number of the run from which P07 takes three times as long: somebody changed it, and nobody noticed."""
 LONG_PROMPTS: Final = "prompts.long"
 TOKEN_RATE: Final = "tokens.rate"  # noqa: S105 - tokens of a language model
-
-
-class BusyError(Exception):
-    """The model's provider has too much to do."""
 
 
 class Order(NamedTuple):
@@ -76,11 +74,22 @@ class Order(NamedTuple):
         return self.number % 13 == 11
 
 
-class Job:
-    """One run. Its files are in a folder that is removed."""
+class WayOut(Protocol):
+    """How an application's telemetry leaves it."""
 
-    def __init__(self, order: Order, pipe: Pipe, folder: Path) -> None:
-        self._order, self._pipe, self._folder = order, pipe, folder
+    @property
+    def tracers(self) -> TracerProvider: ...
+    @property
+    def meters(self) -> MeterProvider: ...
+    @property
+    def loggers(self) -> LoggerProvider: ...
+
+
+class Job:
+    """One run. folder: for its files; who made it removes it."""
+
+    def __init__(self, order: Order, way_out: WayOut, folder: Path) -> None:
+        self._order, self._out, self._folder = order, way_out, folder
         self._dice = random.Random(f"{order.seed}/{order.number}")  # noqa: S311 - a demo must repeat, not surprise
         self._load = self._dice.lognormvariate(0, 0.15)
         """How much slower than usual the machine is in this run."""
@@ -89,9 +98,9 @@ class Job:
     def play(self) -> None:
         """Raises what the run fails with."""
         providers: dict[str, Any] = {
-            "tracer_provider": self._pipe.tracers,
-            "meter_provider": self._pipe.meters,
-            "logger_provider": self._pipe.loggers,
+            "tracer_provider": self._out.tracers,
+            "meter_provider": self._out.meters,
+            "logger_provider": self._out.loggers,
         }
         with pipeline(NAME, version="2.3" if self._order.number >= SLOWER_FROM else "2.2", **providers) as run:
             files = self._fetch(run)
@@ -134,7 +143,7 @@ class Job:
         with run.phase("P02-parse", expect=len(lines)) as phase:
             rows: list[Row] = []
             with phase.part("fields") as part:
-                for block in self._paced(report.blocks(lines), 4 / 18):
+                for block in self._paced(report.blocks(lines), 3.5 / 18):
                     part.items(len(block), "in")
                     for line in block:
                         try:
@@ -195,7 +204,7 @@ class Job:
         for attempt in run.attempts("P06-pack", most=2, wait=0.5 / self._order.speed, optional=True):
             with attempt as phase:
                 ends = "killed" if self._order.packer_is_killed and phase.attempt == 1 else "well"
-                for name in self._paced(shards, 1):
+                for name in self._paced(shards, 0.8):
                     file = self._folder / f"{name}.csv"
                     phase.run([sys.executable, "-S", "-c", report.PACKER, str(file), ends])
                     phase.artifact(file.with_suffix(".csv.gz"))
@@ -204,7 +213,7 @@ class Job:
     def _forecast(self, run: Run, minutes: list[dict[int, int]]) -> report.Trend:
         with run.phase("P07-forecast", expect=len(minutes)) as phase:
             together: dict[int, int] = {}
-            for found in self._paced(minutes, 9 if self._order.number >= SLOWER_FROM else 3):
+            for found in self._paced(minutes, 7.5 if self._order.number >= SLOWER_FROM else 2.5):
                 for minute, tokens in found.items():
                     together[minute] = together.get(minute, 0) + tokens
                 phase.items()
@@ -220,7 +229,7 @@ class Job:
                 words = 0
                 for chapter in range(3):
                     is_busy = self._order.model_is_busy and phase.attempt == 1 and chapter == 1
-                    words += self._ask(phase, MODEL, 3000 + 500 * chapter, 120, is_busy=is_busy)
+                    words += self._ask(phase, MODEL, 3000 + 500 * chapter, 80, is_busy=is_busy)
                     phase.items()
                 return words
         raise AssertionError("the last attempt returns or raises")
@@ -246,7 +255,7 @@ class Job:
             model.first / self._order.speed,
             "",
         )  # fmt: skip - in the order of the record
-        tracer = self._pipe.tracers.get_tracer("fleetwatch.demo")
+        tracer = self._out.tracers.get_tracer("fleetwatch.demo")
         attributes = attributes_of(call)
         with tracer.start_as_current_span(
             f"chat {model.requested}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
@@ -296,7 +305,7 @@ def main(told: str) -> int:
             signal.signal(number, stopped)
         try:
             job.play()
-        except (report.ChecksumError, BusyError) as error:
+        except (ChecksumError, BusyError) as error:
             sys.stderr.write(f"run {order.number} failed: {type(error).__name__}\n")
             return 1
         finally:

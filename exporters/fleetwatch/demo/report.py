@@ -28,6 +28,10 @@ class ChecksumError(Exception):
     """A block is not as it was written."""
 
 
+class BusyError(Exception):
+    """The model that comments on it has too much to do."""
+
+
 class Row(NamedTuple):
     """One call. minute: of the day."""
 

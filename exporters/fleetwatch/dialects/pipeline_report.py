@@ -2,7 +2,8 @@
 
 Gauges are the heartbeat: each point names its pipeline and run, those of phases also the execution. The points of one
 run or execution and one time become one report; a Collector that cuts an export in two makes two of it, each with what
-it was told. Events tell that a run or phase began, with the span that it is; the end is told by that span.
+it was told. Events tell that a run or phase began, with the span that it is; the end is told by that span. Where
+gauges have no room, an event is the heartbeat, and of a phase it says what its span would say if it ended now.
 """
 
 from __future__ import annotations
@@ -26,10 +27,18 @@ from fleetwatch.records.pipelines import STATES, PhaseReport, RunReport, Tally, 
 
 RUN_STARTED: Final = "fleetwatch.pipeline.run.started"
 PHASE_STARTED: Final = "fleetwatch.pipeline.phase.started"
+RUN_BEAT: Final = "fleetwatch.pipeline.run.heartbeat"
+PHASE_BEAT: Final = "fleetwatch.pipeline.phase.heartbeat"
+BEAT_INTERVAL: Final = "fleetwatch.pipeline.heartbeat.interval"
 DIRECTION: Final = "fleetwatch.phase.direction"
 SIGNAL: Final = "fleetwatch.phase.signal"
 
-READ: Final = facts.WHO | {facts.RUN_STATE, facts.VERSION, facts.CORES, facts.ERROR_TYPE, DIRECTION, SIGNAL}
+READ: Final = (
+    facts.WHO
+    | facts.TALLY
+    | facts.USAGE
+    | {facts.RUN_STATE, facts.VERSION, facts.CORES, facts.ERROR_TYPE, DIRECTION, SIGNAL, BEAT_INTERVAL}
+)  # fmt: skip - a line for each kind
 """Attributes of points and events that are read; a Collector with an allow-list must let them through."""
 
 _SECOND: Final = 10**9
@@ -78,10 +87,16 @@ def _heartbeat(_point: _Point, _parts: _Parts) -> bool:
 
 
 def _interval(point: _Point, parts: _Parts) -> bool:
-    if not 0 < point.value <= _LONGEST_INTERVAL:
+    interval = _nanoseconds(point.value)
+    if interval is None:
         return False
-    parts.report["interval"] = max(1, int(point.value * _SECOND))
+    parts.report["interval"] = interval
     return True
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    """Of an interval; None for what is none."""
+    return max(1, int(seconds * _SECOND)) if seconds is not None and 0 < seconds <= _LONGEST_INTERVAL else None
 
 
 def _start(point: _Point, parts: _Parts) -> bool:
@@ -263,7 +278,7 @@ def _host(resource: Resource, found: dict[str, AnyValue]) -> str:
 
 
 def read_events(resource: Resource, scope: ScopeLogs, batch: Batch) -> bool:
-    """The beginnings that one scope tells, into the batch. The scope is nobody else's when it tells nothing else."""
+    """What the events of one scope tell, into the batch. The scope is nobody else's when it has no other events."""
     read = 0
     for event in events_of(scope, _EVENTS, READ, batch):
         read += 1
@@ -274,26 +289,40 @@ def read_events(resource: Resource, scope: ScopeLogs, batch: Batch) -> bool:
 def _run_started(resource: Resource, event: Event, at: int) -> Iterator[RunReport]:
     who = _run_of(resource, event.found, at)
     if who is not None:
-        yield RunReport(
-            **who._asdict(),
-            **_begun(event, at),
-            version=event.text(facts.VERSION),
-            cores=facts.count(event.found.get(facts.CORES), facts.MOST_CORES) or None,
-        )
+        yield RunReport(**who._asdict(), **_of_run(event), started=at)
+
+
+def _run_beat(resource: Resource, event: Event, at: int) -> Iterator[RunReport]:
+    who = _run_of(resource, event.found, at)
+    if who is not None:
+        interval = _nanoseconds(facts.amount(event.found.get(BEAT_INTERVAL)))
+        yield RunReport(**who._asdict(), **_of_run(event), interval=interval)
 
 
 def _phase_started(resource: Resource, event: Event, at: int) -> Iterator[PhaseReport]:
     who = _phase_of(resource, event.found, at)
     if who is not None:
-        yield PhaseReport(**who._asdict(), **_begun(event, at))
+        yield PhaseReport(**who._asdict(), **_of_both(event), started=at)
 
 
-def _begun(event: Event, at: int) -> dict[str, Any]:
+def _phase_beat(resource: Resource, event: Event, at: int) -> Iterator[PhaseReport]:
+    who = _phase_of(resource, event.found, at)
+    if who is not None:
+        usage, tally = facts.usage_of(event.found), facts.tally_of(event.found)
+        yield PhaseReport(**who._asdict(), **_of_both(event), usage=usage, tally=tally)
+
+
+def _of_run(event: Event) -> dict[str, Any]:
+    cores = facts.count(event.found.get(facts.CORES), facts.MOST_CORES) or None
+    return {**_of_both(event), "version": event.text(facts.VERSION), "cores": cores}
+
+
+def _of_both(event: Event) -> dict[str, Any]:
+    """Of events of runs and of phases."""
     state = clean(event.text(facts.RUN_STATE))
     return {
         # An end is told by the span: of an event it would lack the result.
         "state": state if state in STATES and state != "ended" else "executing",
-        "started": at,
         "source": _SOURCE,
         "trace": event.ids[:16],
         "span": event.ids[16:],
@@ -303,6 +332,8 @@ def _begun(event: Event, at: int) -> dict[str, Any]:
 _EVENTS: Final[dict[str, Callable[[Resource, Event, int], Iterator[RunReport | PhaseReport]]]] = {
     RUN_STARTED: _run_started,
     PHASE_STARTED: _phase_started,
+    RUN_BEAT: _run_beat,
+    PHASE_BEAT: _phase_beat,
 }
 
 DIALECT = Dialect("pipeline_report", 70, metrics=read_gauges, logs=read_events)

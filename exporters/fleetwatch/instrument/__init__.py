@@ -17,7 +17,8 @@ does nothing. See INSTRUMENT.md.
 
 from fleetwatch.instrument.agent import Agent, agent
 from fleetwatch.instrument.phase import Phase, current_phase
-from fleetwatch.instrument.pipeline import Run, current_run, phase, pipeline
+from fleetwatch.instrument.pipeline import phase, pipeline
+from fleetwatch.instrument.run import Run, current_run
 from fleetwatch.instrument.spans import Task, Tool, current_task
 
 __all__ = [

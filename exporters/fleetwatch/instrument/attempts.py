@@ -11,7 +11,7 @@ from fleetwatch.instrument import outcome
 from fleetwatch.instrument.phase import Phase
 
 if TYPE_CHECKING:
-    from fleetwatch.instrument.pipeline import Run
+    from fleetwatch.instrument.run import Run
 
 
 class Attempt(Phase):

@@ -65,7 +65,7 @@ PHASE_RUN_ID: Final = "cicd.pipeline.task.run.id"
 PHASE_RESULT: Final = "cicd.pipeline.task.run.result"
 
 # --- pipelines: attributes of our own, of spans, events and points. Spans and events also have HOST and PROCESS, and
-# those of phases PIPELINE and RUN_ID. Counts and usage are on spans only; an event has no more than its beginning.
+# those of phases PIPELINE and RUN_ID. Counts and usage are on spans and heartbeats only: a beginning has none yet.
 PIPELINE_VERSION: Final = "fleetwatch.pipeline.version"
 CORES: Final = "fleetwatch.pipeline.cores"
 REASON: Final = "fleetwatch.pipeline.reason"
@@ -93,6 +93,14 @@ IO_WRITTEN: Final = "fleetwatch.usage.io.written"
 # --- pipelines: events (log records), told when something begins, so that it shows while it lasts
 RUN_STARTED: Final = "fleetwatch.pipeline.run.started"
 PHASE_STARTED: Final = "fleetwatch.pipeline.phase.started"
+
+# --- pipelines: events instead of gauges, for what no gauge has room for
+RUN_BEAT: Final = "fleetwatch.pipeline.run.heartbeat"
+"""With PIPELINE_VERSION, CORES and BEAT_INTERVAL."""
+PHASE_BEAT: Final = "fleetwatch.pipeline.phase.heartbeat"
+"""With counts and usage so far, as its span has them in the end."""
+BEAT_INTERVAL: Final = "fleetwatch.pipeline.heartbeat.interval"
+"""Seconds between two heartbeats."""
 
 # --- pipelines: gauges; with PIPELINE, RUN_ID, HOST, PROCESS, of phases also PHASE, PHASE_RUN_ID, PHASE_OF, ATTEMPT.
 # A count that is still 0 is not told, and neither is a time of processors that is not exact yet.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from opentelemetry import context, trace
@@ -23,7 +23,7 @@ from fleetwatch.instrument.work import Process
 from fleetwatch.instrument.wrap import named, wrap
 
 if TYPE_CHECKING:
-    from fleetwatch.instrument.pipeline import Run
+    from fleetwatch.instrument.run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -163,6 +163,15 @@ class Phase(Counting, Entered):
     def memory_so_far(self) -> int | None:
         return None if self._peak is None else self._peak.look()
 
+    def told_so_far(self) -> dict[str, AttributeValue]:
+        usage = (self.usage_so_far() or Usage())._replace(memory_peak=self.memory_so_far())
+        return {**usage_attributes(usage), **self._counted()}
+
+    def tell(self, event: str, at: int, attributes: Mapping[str, AttributeValue]) -> None:
+        """at: Unix ns."""
+        if self.run_ is not None:
+            self.run_.events.tell(event, at, attributes, self._context)
+
     def child_began(self, pid: int) -> None:
         if self._peak is not None:
             self._peak.running[pid] = None
@@ -199,7 +208,7 @@ class Phase(Counting, Entered):
         else:
             self._before = self.of.usage_so_far()
         run.open.begin_phase(self, {**attributes, **run.place})
-        run.events.tell(names.PHASE_STARTED, self.started, {**attributes, **run.place}, self._context)
+        self.tell(names.PHASE_STARTED, self.started, {**attributes, **run.place})
 
     def _around(self, run: Run) -> context.Context:
         """The context it begins in: here, if that is inside what it belongs to; else, as in a new thread, there."""
@@ -261,7 +270,7 @@ class Phase(Counting, Entered):
 
 
 def _run_around() -> Run | None:
-    from fleetwatch.instrument.pipeline import current_run  # noqa: PLC0415 - runs know phases; phases seldom ask back
+    from fleetwatch.instrument.run import current_run  # noqa: PLC0415 - runs know phases; phases seldom ask back
 
     return current_run()
 

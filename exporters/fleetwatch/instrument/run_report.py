@@ -1,4 +1,5 @@
 """What open runs and phases say of themselves, as observable gauges: that they live, and what they counted so far.
+What the gauges have no room for is told by events, whenever the gauges are collected.
 
 Their end is told by their spans alone, so a run that begins and ends between two exports is in no gauge. A run whose
 span is not recorded, for want of an SDK or by a sampler, is not told here either: nobody would hear of its end.
@@ -23,7 +24,7 @@ from fleetwatch.instrument.counting import fit
 
 if TYPE_CHECKING:
     from fleetwatch.instrument.phase import Phase
-    from fleetwatch.instrument.pipeline import Run
+    from fleetwatch.instrument.run import Run
 
 log = logging.getLogger("fleetwatch.instrument")
 
@@ -32,8 +33,10 @@ MOST_TOLD: Final = 900
 
 OpenTelemetry's SDK keeps every set of attributes of an observable gauge until the process ends, and by its default
 makes one without attributes of those past 2,000. So a process that lives for thousands of runs tells of the later ones
-by events and spans only: they have no heartbeat, and nobody takes them for dead when it is missing.
+by events. Without a logger provider they have no heartbeat, and nobody takes them for dead when it is missing.
 """
+_MOST_BEATS: Final = 900
+"""Runs and phases that one collection tells of through events, each, the oldest first: the SDK's queue takes 2,048."""
 
 Attributes = Mapping[str, str | int]
 
@@ -49,7 +52,7 @@ class Room:
         with self._lock:
             self._left -= 1
             if self._left == -1:
-                log.info("live counts of further runs and phases are left out: %d were told by now", MOST_TOLD)
+                log.info("no gauges of further runs and phases, events instead: there were %d by now", MOST_TOLD)
             return self._left >= 0
 
     def after_fork(self) -> None:
@@ -64,6 +67,8 @@ class Told:
         self.let_in: bool | None = None
         self.names: set[str] = set()
         """Types of errors and names of signals that were let in."""
+        self.is_whole = True
+        """Whether all of these were."""
 
 
 class OpenRuns:
@@ -139,6 +144,24 @@ class OpenRuns:
         interval = self._spacing.collected(threading.get_ident(), time.monotonic())
         for _, attributes in self._open_runs():
             yield Observation(interval, attributes)
+        self._tell_rest(interval)
+
+    def _tell_rest(self, interval: float) -> None:
+        """By events. interval: seconds.
+
+        The SDK holds a lock of its own while it collects, which to emit does not take.
+        """
+        now = time.time_ns()
+        runs = [(run, told.attributes) for run, told in list(self._runs.items()) if told.let_in is False]
+        for run, attributes in runs[:_MOST_BEATS]:
+            run.tell(names.RUN_BEAT, now, {**attributes, **run.facts(), names.BEAT_INTERVAL: interval})
+        phases = [
+            (phase, told.attributes)
+            for phase, told in list(self._phases.items())
+            if told.let_in is False or not told.is_whole
+        ]
+        for phase, attributes in phases[:_MOST_BEATS]:
+            phase.tell(names.PHASE_BEAT, now, {**attributes, **phase.told_so_far()})
 
     def _run_start(self) -> Iterator[Observation]:
         for run, attributes in self._open_runs():
@@ -199,8 +222,10 @@ class OpenRuns:
                 yield Observation(peak, told.attributes)
 
     def _named(self, told: Told, name: str) -> bool:
-        if name not in told.names and self._room_of_names.take():
-            told.names.add(name)
+        if name not in told.names and told.is_whole:
+            told.is_whole = self._room_of_names.take()
+            if told.is_whole:
+                told.names.add(name)
         return name in told.names
 
 

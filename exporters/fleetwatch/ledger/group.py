@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
+from fleetwatch.records.alerting import Acknowledgement
 from fleetwatch.records.lineage import LineageEvent
 from fleetwatch.records.llm import LlmCall, UsagePoint
 from fleetwatch.records.pipelines import PhaseReport, RunReport
 
-Record = LlmCall | UsagePoint | AgentRun | ToolCall | Step | Evaluation | RunReport | PhaseReport | LineageEvent
+Record = (
+    LlmCall
+    | UsagePoint
+    | AgentRun
+    | ToolCall
+    | Step
+    | Evaluation
+    | RunReport
+    | PhaseReport
+    | LineageEvent
+    | Acknowledgement
+)
 """What the ledger keeps."""
 
 
@@ -30,6 +42,7 @@ class Committed(NamedTuple):
     evaluations: int = 0
     pipeline_runs: int = 0
     pipeline_phases: int = 0
+    acknowledgements: int = 0
     """What else was new."""
 
     def kinds(self) -> dict[str, int]:
@@ -42,6 +55,7 @@ class Committed(NamedTuple):
             "evaluation": self.evaluations,
             "pipeline_run": self.pipeline_runs,
             "pipeline_phase": self.pipeline_phases,
+            "acknowledgement": self.acknowledgements,
         }
 
 
@@ -58,6 +72,7 @@ class Group:
         self.evaluations: list[Evaluation] = []
         self.reports: list[RunReport | PhaseReport] = []
         self.lineage: list[LineageEvent] = []
+        self.acknowledgements: list[Acknowledgement] = []
         if len(self.calls) == len(records):
             return
         lists: dict[type, list[Any]] = {
@@ -69,6 +84,7 @@ class Group:
             RunReport: self.reports,
             PhaseReport: self.reports,
             LineageEvent: self.lineage,
+            Acknowledgement: self.acknowledgements,
         }
         for record in records:
             if (found := lists.get(type(record))) is not None:

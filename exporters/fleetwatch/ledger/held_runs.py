@@ -17,6 +17,12 @@ Key = tuple[str, str]
 
 _INSERT = f"INSERT INTO pipeline_runs ({', '.join(RUN_COLUMNS)}) VALUES ({', '.join('?' * len(RUN_COLUMNS))})"
 _UPDATE = f"UPDATE pipeline_runs SET {', '.join(f'{name} = ?' for name in RUN_COLUMNS)}, due = ? WHERE number = ?"
+_INDEXED = ("pipeline", "run", "state", "started", "slot", "trace")
+_PLAIN = tuple(place for place, name in enumerate(RUN_COLUMNS) if name not in _INDEXED)
+# Most updates are signs of life: they leave all indexes but one as they are.
+_UPDATE_PLAIN = (
+    f"UPDATE pipeline_runs SET {', '.join(f'{RUN_COLUMNS[place]} = ?' for place in _PLAIN)} WHERE number = ?"
+)
 _READ = f"SELECT number, due, {', '.join(RUN_COLUMNS)} FROM pipeline_runs WHERE pipeline = ? AND run = ?"
 _WRITE_PHASE = (
     f"INSERT OR REPLACE INTO pipeline_phases ({', '.join(PHASE_COLUMNS)}) "
@@ -34,6 +40,7 @@ class HeldRun:
         "before",
         "due",
         "due_before",
+        "due_written",
         "is_over",
         "is_planned",
         "number",
@@ -41,10 +48,13 @@ class HeldRun:
         "phases_before",
         "run",
         "weight",
+        "written",
     )
 
     def __init__(self, number: int, run: Run, phases: dict[str, Phase], due: int) -> None:
         self.number, self.run, self.phases, self.due = number, run, phases, due
+        self.written, self.due_written = run, due
+        """As it is in the file, inside this transaction."""
         self.weight = 0
         self.begin()
 
@@ -59,6 +69,11 @@ class HeldRun:
     @property
     def key(self) -> Key:
         return self.run.pipeline, self.run.run
+
+    def is_moved(self) -> bool:
+        """Whether something is not in the file yet that it is found by."""
+        run, written = self.run, self.written
+        return self.due != self.due_written or any(getattr(run, name) != getattr(written, name) for name in _INDEXED)
 
     def touch_phases(self) -> None:
         """What becomes of the run concerns all of them."""
@@ -157,19 +172,25 @@ class HeldRuns:
         self._db.executemany(_WRITE_PHASE, rows)
 
     def _write_runs(self) -> None:
-        changed = [held for held in self._unwritten.values() if held.run != held.before or held.due != held.due_before]
-        self._db.executemany(_UPDATE, [(*pipeline_rows.run_row(held.run), held.due, held.number) for held in changed])
+        whole, plain = [], []
+        for held in self._unwritten.values():
+            if held.is_moved():
+                whole.append((*pipeline_rows.run_row(held.run), held.due, held.number))
+            elif held.run != held.written:
+                row = pipeline_rows.run_row(held.run)
+                plain.append((*(row[place] for place in _PLAIN), held.number))
+            held.written, held.due_written = held.run, held.due
+        self._db.executemany(_UPDATE, whole)
+        self._db.executemany(_UPDATE_PLAIN, plain)
         self._unwritten = {}
 
-    def forget(self, key: Key) -> None:
-        """Delete a run."""
-        held = self.get(key)
-        if held is not None:
-            self._db.execute("DELETE FROM pipeline_phases WHERE number = ?", (held.number,))
-            self._db.execute("DELETE FROM pipeline_runs WHERE number = ?", (held.number,))
-            self._rows -= held.weight
-            for known in (self._held, self._touched, self._unwritten):
-                known.pop(key, None)
+    def forget(self, number: int, key: Key) -> int:
+        """Delete a run that nothing touched in this transaction; returns how many rows."""
+        rows = self._db.execute("DELETE FROM pipeline_phases WHERE number = ?", (number,)).rowcount
+        self._db.execute("DELETE FROM pipeline_runs WHERE number = ?", (number,))
+        held = self._held.pop(key, None)
+        self._rows -= held.weight if held else 0
+        return rows + 1
 
     def committed(self) -> list[Key]:
         """The transaction is on disk; those that it touched."""

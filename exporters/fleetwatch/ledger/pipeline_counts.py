@@ -1,7 +1,8 @@
 """What a change of a run's or phase's row adds to the durable counters.
 
 All but the ends are differences: what the row amounts to now, less what it amounted to before. As rows only depend on
-what was told, so do the counters, however it came. An end is counted once, when its start is told or was waited for.
+what was told, so do the counters, however it came. An end is counted once, when its start is told or was waited for; a
+sender that changes its word about it later changes the row alone.
 """
 
 from __future__ import annotations

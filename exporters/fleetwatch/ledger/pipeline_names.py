@@ -69,12 +69,10 @@ class Names:
         """Read all from the file; after an error nothing else is true."""
         self._known, self._changed, self._changed_phases = {}, {}, {}
         for known in pipeline_rows.pipelines(self._db):
-            pipeline = self._known[known.pipeline] = _Pipeline(known.pipeline, known.first_seen, 0)
+            pipeline = self._known[known.pipeline] = _Pipeline(known.pipeline, known.first_seen, known.seen)
             pipeline.last_success, pipeline.last_completion = known.last_success, known.last_completion
             for phase in known.phases:
                 pipeline.put(phase)
-        for name, seen in self._db.execute("SELECT pipeline, seen FROM pipelines"):
-            self._known[name].seen = seen
         rows = self._db.execute("SELECT pipeline, phase, signals FROM pipeline_names WHERE signals NOT IN ('', '{}')")
         for name, phase, text in rows:
             self._known[name].signals[phase] = {signal: (at, value) for signal, (at, value) in json.loads(text).items()}
@@ -82,7 +80,14 @@ class Names:
     def known(self) -> list[Known]:
         """All pipelines that were let in, by name."""
         return [
-            Known(name, item.first_seen, item.last_success, item.last_completion, tuple(item.phases.values()))
+            Known(
+                name,
+                item.first_seen,
+                item.last_success,
+                item.last_completion,
+                tuple(phase for _, phase in sorted(item.phases.items())),
+                item.seen,
+            )
             for name, item in sorted(self._known.items())
         ]
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from fleetwatch.records.pipelines import Phase, Run, RunWithPhases, Tally, Usage
@@ -25,6 +26,8 @@ _PHASE_OWN = tuple(
 PHASE_COLUMNS = ("number", "execution", *_PHASE_OWN, "told", *_USAGE, *_TALLY, "errors", "signals")
 """Of `pipeline_phases`. number: of its run in `pipeline_runs`; signals: JSON of [name, value, when it was told]."""
 
+_own_of = attrgetter(*_PHASE_OWN)
+
 _RUNS = f"SELECT {', '.join(RUN_COLUMNS)} FROM pipeline_runs"
 _PHASES = f"SELECT r.pipeline, r.run, {', '.join(f'p.{name}' for name in PHASE_COLUMNS)} FROM pipeline_phases p "
 _JOINED = "JOIN pipeline_runs r ON r.number = p.number "
@@ -38,6 +41,8 @@ class Known(NamedTuple):
     last_success: int | None
     last_completion: int | None
     phases: tuple[KnownPhase, ...]
+    seen: int = 0
+    """When anything of it came last, by this machine's clock; may lag behind by a minute."""
 
 
 class KnownPhase(NamedTuple):
@@ -76,7 +81,7 @@ def phase_row(number: int, phase: Phase) -> tuple[Any, ...]:
     return (
         number,
         phase.execution,
-        *(getattr(phase, name) for name in _PHASE_OWN),
+        *_own_of(phase),
         json.dumps(phase.told, separators=(",", ":")),
         *phase.usage,
         *tally[: len(_TALLY)],
@@ -189,5 +194,5 @@ def pipelines(db: sqlite3.Connection) -> list[Known]:
     columns = ", ".join(KnownPhase._fields)
     for pipeline, *row in db.execute(f"SELECT pipeline, {columns} FROM pipeline_names ORDER BY phase, subphase"):
         inside.setdefault(pipeline, []).append(KnownPhase(*row))
-    rows = db.execute("SELECT pipeline, first_seen, last_success, last_completion FROM pipelines ORDER BY pipeline")
-    return [Known(row[0], row[1], row[2], row[3], tuple(inside.get(row[0], ()))) for row in rows]
+    rows = db.execute("SELECT pipeline, first_seen, last_success, last_completion, seen FROM pipelines ORDER BY 1")
+    return [Known(row[0], row[1], row[2], row[3], tuple(inside.get(row[0], ())), row[4]) for row in rows]

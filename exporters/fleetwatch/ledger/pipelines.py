@@ -2,8 +2,9 @@
 
 What reports become is reckoned in reckon.runs; here is what is done with it. When some time has passed:
 
-    after `grace`   an end whose start nobody told is counted as it is; phases that are open in a run that ended are
-                    given up; a run that fell quiet is settled: what it cost is told
+    after `grace`   an end whose start nobody told is counted as it is; a run that fell quiet is settled: what it cost
+                    is told
+    after a minute   phases that are open in a run that ended are given up
     later           calls that come to a settled run are added
 """
 
@@ -42,9 +43,16 @@ MOST_AT_ONCE = 1000
 SETTLE_SECONDS = 0.05
 """Runs looked at in one transaction, and how long past the least: the loop stands still for it."""
 PRUNE_RUNS = 100
-"""Runs forgotten in one transaction."""
+PRUNE_ROWS = 2000
+"""Runs forgotten in one transaction, and how many of them and their phases."""
 LONG = KEPT // 2
 """Age of calls of a run that is still under way at which they are booked: their spans are remembered twice as long."""
+PATIENCE = 60 * 10**9
+"""Nanoseconds that the end of a phase is waited for when its run has ended and nothing more is told of it: another
+process may have it, and a Collector that holds what was refused.
+"""
+PER_CALL = 1_000_000
+"""Nanoseconds for which a settled run is left alone for each of its calls."""
 LOOK = 3600 * 10**9
 """How often such a run is looked at."""
 
@@ -167,7 +175,9 @@ class Pipelines:
         self._slots.shrink()
         self._db.execute("UPDATE pipeline_runs SET due = max(due, ?) WHERE due > 0", (now + self._grace,))
         self._next_due = None
-        rows = self._db.execute("SELECT pipeline, run FROM pipeline_runs WHERE state <> 'ended' OR slot IS NOT NULL")
+        rows = self._db.execute(
+            "SELECT pipeline, run FROM pipeline_runs WHERE state <> 'ended' OR slot IS NOT NULL ORDER BY number"
+        )
         self._changed = dict.fromkeys(rows)
 
     def keep(self, reports: Iterable[RunReport | PhaseReport], calls: Iterable[bytes], now: int) -> KeptReports:
@@ -219,18 +229,21 @@ class Pipelines:
             part.undo()
 
     def prune(self, now: int) -> int:
-        """Forget some runs past their time; returns how many. What is under way or has a slot stays."""
+        """Forget some runs past their time; returns how many rows. What is under way or has a slot stays."""
         rows = self._db.execute(
-            "SELECT pipeline, run FROM pipeline_runs "
+            "SELECT number, pipeline, run FROM pipeline_runs "
             "WHERE seen < ? AND state = 'ended' AND slot IS NULL ORDER BY seen LIMIT ?",
             (now - self._keep, PRUNE_RUNS),
         ).fetchall()
-        for key in rows:
-            self._runs.forget(key)
-            self._changed.pop(key, None)
+        deleted = 0
+        for number, *key in rows:
+            deleted += self._runs.forget(number, (key[0], key[1]))
+            self._changed.pop((key[0], key[1]), None)
+            if deleted > PRUNE_ROWS:
+                break
         self._intake.prune(now)
         self._next_due = None
-        return len(rows)
+        return deleted
 
     # --- what a transaction does
 
@@ -292,16 +305,21 @@ class Pipelines:
             held.due = run.seen + self._grace
         else:
             held.is_over = True
-            self._intake.give_up(held, now)
+            lost = run.seen + max(self._grace, PATIENCE)
+            is_open = any(phase.ended is None for phase in held.phases.values())
+            if is_open and lost <= now:
+                self._intake.give_up(held, now)
             again = self._costs.settle(held, now)
-            held.due = 0 if again is None else now + max(again, 1)
+            held.due = now + max(again, 1) if again is not None else lost if is_open and lost > now else 0
 
     def _call_late(self, traces: Iterable[bytes], now: int) -> None:
         """Look again at settled runs to whose traces calls came."""
         for trace in self._traces.known(traces):
             for held in self._runs.of_trace(trace, MOST_IN_TRACE):
                 if held.run.settled and not held.due:
-                    held.due, held.is_planned = now + self._grace, True
+                    # Work that goes on in the trace of a run that ended is not to be read again for each call.
+                    wait = max(self._grace, held.run.llm_calls * PER_CALL)
+                    held.due, held.is_planned = now + wait, True
                     self._runs.touch(held)
 
     # --- on demand

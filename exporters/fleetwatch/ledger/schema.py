@@ -25,6 +25,7 @@
                  `pipelines.keep_days`: see pipeline_rows.py and reckon/runs.py
     pipeline_waiting   phases that know only the trace of a run that has not come: see pipeline_waiting.py
     lineage_runs, lineage_names   who is part of whom among OpenLineage's jobs: see lineage.py
+    acknowledgements   ids of silences that were counted: see acknowledgements.py
     pipelines, pipeline_names   pipelines, phases and their parts whose names were let in: see pipeline_names.py
 
 Rows, duplicates, counts and all that waits are written with every commit. Totals and quarters are written at a
@@ -36,7 +37,7 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-from fleetwatch.ledger import lineage
+from fleetwatch.ledger import acknowledgements, lineage
 
 VERSION = 4
 """Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""
@@ -179,7 +180,7 @@ CREATE TABLE pipeline_waiting (
 );
 """
 
-MIGRATIONS = {1: _HOSTS, 2: _TRACES, 3: _PIPELINES + lineage.SCHEMA}
+MIGRATIONS = {1: _HOSTS, 2: _TRACES, 3: _PIPELINES + lineage.SCHEMA + acknowledgements.SCHEMA}
 """Version of a file -> what makes it the next version."""
 
 SCHEMA = f"""
@@ -226,7 +227,7 @@ CREATE TABLE usage_waiting (
 ) WITHOUT ROWID;
 CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
-{_HOSTS}{_TRACES}{_PIPELINES}{lineage.SCHEMA}PRAGMA user_version = {VERSION};
+{_HOSTS}{_TRACES}{_PIPELINES}{lineage.SCHEMA}{acknowledgements.SCHEMA}PRAGMA user_version = {VERSION};
 """
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleetwatch.ledger import agent_roster, pipeline_counts, roster, schema
+from fleetwatch.ledger import acknowledgements, agent_roster, pipeline_counts, roster, schema
+from fleetwatch.ledger.acknowledgements import Acknowledgements
 from fleetwatch.ledger.agent_roster import NO_AGENT_CHANGES, AgentChanges
 from fleetwatch.ledger.agents import METRICS, AgentRules, Agents
 from fleetwatch.ledger.answers import Answers
@@ -84,9 +85,12 @@ class Ledger:
             self._calls = Calls(self._db, prices.quote, self._labels, self._answers)
             self._traces = Traces(self._db)
             self._firewall = Firewall(self._db, self._traces, rules)
-            self._counts = Counts(self._db, (*METRICS, *pipeline_counts.METRICS), agents.limits)
+            self._counts = Counts(
+                self._db, (*METRICS, *pipeline_counts.METRICS, *acknowledgements.METRICS), agents.limits
+            )
             self._agents = Agents(self._db, self._traces, self._counts, agents)
             self._lineage = Lineage(self._db)
+            self._acknowledgements = Acknowledgements(self._db, self._counts)
             self.pipelines = Pipelines(
                 path,
                 self._db,
@@ -259,9 +263,18 @@ class Ledger:
         kept = self._agents.keep(group.runs, group.tools, group.steps, group.evaluations, now, late=late)
         self._agents.settle(now)
         told = self._keep_pipelines(group, (trace for trace, _ in late), now)
+        acknowledged = self._acknowledgements.keep(group.acknowledgements)
         self._counts.write()
         return Committed(
-            len(inserted.rows), points, dict(duplicates), fresh, kept.runs, kept.tools, kept.evaluations, *told
+            len(inserted.rows),
+            points,
+            dict(duplicates),
+            fresh,
+            kept.runs,
+            kept.tools,
+            kept.evaluations,
+            *told,
+            acknowledged,
         ), inserted.rows
 
     def _keep_pipelines(self, group: Group, calls: Iterable[bytes], now: int) -> KeptReports:
@@ -293,6 +306,7 @@ class Ledger:
         deleted = prune_calls(self._db, now, self._keep)
         self._usage.prune(self._db, now)
         self._agents.prune(now)
+        deleted += self._acknowledgements.prune(now)
         return deleted + self._traces.prune(now) + self._lineage.prune(now) + self.pipelines.prune(now)
 
     def _meta(self, name: str) -> int:

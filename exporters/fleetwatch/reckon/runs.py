@@ -212,9 +212,13 @@ def merge_phase(phase: Phase | None, report: PhaseReport, now: int, is_counter: 
 
 
 def given_up(phase: Phase, run: Run) -> PhaseReport:
-    """The end of a phase that nobody told, when its run has ended: as the run where that was given up itself."""
+    """The end of a phase that nobody told, when its run has ended.
+
+    As the run where that was given up itself, or was cut short: then its phases were.
+    """
     ended = max(phase.started, run.ended or 0)
-    result, reason = (run.result, run.reason) if run.is_judged else ("error", LOST)
+    result = run.result if run.is_judged or run.result in ("cancellation", "timeout") else "error"
+    reason = run.reason if run.is_judged else LOST
     return PhaseReport(
         phase.pipeline, phase.run, phase.execution, phase.phase, phase.subphase,
         at=ended, state=ENDED, result=result, reason=reason, ended=ended, source=JUDGED,

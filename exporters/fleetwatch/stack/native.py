@@ -293,19 +293,26 @@ def _grafana(program: Program, at: Addresses, data: Path, link: str) -> Service:
     return Service(GRAFANA, command, env, f"{url}/api/health", url, _log(data, GRAFANA))
 
 
-DEMO_BUDGETS = (
-    "[{name: all teams, limit_usd: 100, period: month},"
-    " {name: support, limit_usd: 8, period: day, team: support},"
-    " {name: legal, limit_usd: 1, period: day, team: legal}]"
-)
-"""The bundled trace costs 24 US dollars: one budget is safe, one nearly spent, one exceeded."""
+DEMO_SETTINGS = {
+    # The bundled trace costs 24 US dollars: one budget is safe, one nearly spent, one exceeded.
+    "FLEETWATCH_BUDGETS": (
+        "[{name: all teams, limit_usd: 100, period: month},"
+        " {name: support, limit_usd: 8, period: day, team: support},"
+        " {name: legal, limit_usd: 1, period: day, team: legal}]"
+    ),
+    "FLEETWATCH_PIPELINES__SIGNALS": "[{name: prompts.long}, {name: tokens.rate, kind: gauge}]",
+    "FLEETWATCH_PIPELINES__EXPECTED": "[{pipeline: usage-report, every: 120}]",
+    # About that of a virtual machine with two processors.
+    "FLEETWATCH_PIPELINES__MACHINES": "[{usd_per_hour: 0.1}]",
+}
+"""What the demo's traffic is judged by: variable of the exporter's environment -> its value."""
 
 
-def with_demo_budgets(services: list[Service], settings: Settings) -> list[Service]:
-    """The exporter with budgets that the demo's traffic is judged by, unless the settings have some."""
-    if settings.budgets:
-        return services
-    added = {"FLEETWATCH_BUDGETS": DEMO_BUDGETS}
+def with_demo_settings(services: list[Service], settings: Settings) -> list[Service]:
+    """The exporter with the settings that the demo has something to show of; those that somebody made stay alone."""
+    pipelines = settings.pipelines
+    made = (settings.budgets, pipelines.signals, pipelines.expected, pipelines.machines)
+    added = {name: text for (name, text), own in zip(DEMO_SETTINGS.items(), made, strict=True) if not own}
     return [item._replace(env={**item.env, **added}) if item.name == "exporter" else item for item in services]
 
 
@@ -316,6 +323,7 @@ def demo(at: Addresses, data: Path) -> Service:
 
 
 def demo_agents(at: Addresses, data: Path) -> Service:
-    """Agents that look busy for as long as the stack is up."""
+    """Agents that look busy, and a pipeline that is, for as long as the stack is up."""
     command = [sys.executable, "-m", "fleetwatch", "demo", "--endpoint", f"http://{ports.local(at.otlp_http)}"]
-    return Service("demo-agents", command, {}, "", "eight agents of two teams", _log(data, "demo-agents"), once=True)
+    shown = "eight agents of two teams and a pipeline"
+    return Service("demo-agents", command, {}, "", shown, _log(data, "demo-agents"), once=True)

@@ -67,7 +67,7 @@ def _run(
     if demo:
         folder = data.absolute()
         services = [
-            *native.with_demo_budgets(services, settings),
+            *native.with_demo_settings(services, settings),
             native.demo(at, folder),
             native.demo_agents(at, folder),
         ]

@@ -147,6 +147,8 @@ def test_settings_that_only_the_exporter_can_judge_are_one_line_too(tmp_path: Pa
     both = {"tls_cert_file": pem, "tls_key_file": pem}
     assert "collect.moon: expected one of " in refusal(tmp_path, collect={"moon": {}})
     assert "labels.limits.agnet: expected one of " in refusal(tmp_path, labels={"limits": {"agnet": 5}})
+    thresholds = [{"alert": "PhaseSlow", "threshold": 2}]
+    assert "alert: expected one of PhaseFailed, " in refusal(tmp_path, pipelines={"thresholds": thresholds})
     assert "expected both or none" in refusal(tmp_path, receive={"tls_cert_file": pem})
     assert "receive.tls_key_file" in refusal(tmp_path, receive={**both, "tls_key_file": missing})
     assert "no pair of PEM files" in refusal(tmp_path, receive=both)

@@ -423,3 +423,15 @@ def test_what_is_known_of_a_run_s_machine(tmp_path: Path) -> None:
     assert desk.hosts.machine("node-1") == Machine("missing", killed, killed)
     desk.hosts.obey([Request(1, "node-1", "forget")])
     assert desk.hosts.machine("node-1") is None
+
+
+def test_memory_that_ran_out_before_a_run_began_is_none_of_its_business(tmp_path: Path) -> None:
+    """Nobody asks about this machine while no run is on it."""
+    (tmp_path / "vmstat").write_text("oom_kill 3\n")
+    desk = Desk(host={"proc": str(tmp_path)})
+    desk.after(5)
+    (tmp_path / "vmstat").write_text("oom_kill 4\n")
+    desk.after(5)
+    killed = desk.now
+    desk.after(3600)
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, killed)

@@ -103,7 +103,15 @@ def test_executions_side_by_side_are_one_row() -> None:
             started=at(number),
             ended=at(40 + number) if number else None,
             usage=Usage(cpu=2 * SECOND, memory_peak=100 + number),
-            tally=Tally(items_in=100, items_out=10 * number, expected=20, errors=(("ValueError", 2), ("KeyError", 1))),
+            tally=Tally(
+                items_in=100,
+                items_out=10 * number,
+                expected=20,
+                warnings=2,
+                errors=(("ValueError", 2), ("KeyError", 1)),
+            ),
+            llm_cost=None if number else 500_000_000,
+            machine_cost=250_000_000,
         )
         for number in range(3)
     ]
@@ -112,6 +120,8 @@ def test_executions_side_by_side_are_one_row() -> None:
     assert of(found, pipelines.SLOT_PHASE_DURATION) == {("P00", ""): 60}
     assert of(found, pipelines.SLOT_PHASE_PROGRESS) == {("P00",): 1}, "more than was expected is all of it"
     assert of(found, pipelines.SLOT_PHASE_ERRORS) == {("P00",): 9}
+    assert of(found, pipelines.SLOT_PHASE_WARNINGS) == {("P00",): 6}
+    assert of(found, pipelines.SLOT_PHASE_SPENT) == {("P00",): 1.25}
     assert of(found, pipelines.SLOT_PHASE_CPU) == {("P00",): 6}
     assert of(found, pipelines.SLOT_PHASE_MEMORY_PEAK) == {("P00",): 102}
 
@@ -124,6 +134,7 @@ def test_what_was_not_told_is_not_shown() -> None:
         pipelines.SLOT_PHASE_CPU,
         pipelines.SLOT_PHASE_MEMORY_PEAK,
         pipelines.SLOT_RUN_SPENT,
+        pipelines.SLOT_PHASE_SPENT,
     ):
         assert of(found, metric) == {}
     assert of(found, pipelines.SLOT_PHASE_ERRORS) == {("P00",): 0}

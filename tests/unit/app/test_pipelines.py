@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import random
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from fleetwatch.catalogue import exporter, pipelines
+from fleetwatch.catalogue import exporter, hosts, pipelines
 from fleetwatch.catalogue.metric import OTHER
 from fleetwatch.dialects import translate_logs, translate_metrics, translate_traces
 from fleetwatch.ledger import roster
 from fleetwatch.reckon.pulse import SECOND
-from fleetwatch.records.pipelines import RunReport, Tally, Usage
+from fleetwatch.records.pipelines import RESULTS, RunReport, Tally, Usage
 from support_genai import captured
+from support_hosts import read, report_of
 from support_pipeline_house import START, PipelineHouse, told, told_phase
 from support_program import labels
 
@@ -93,9 +100,9 @@ def test_golden(make: Make, golden: Golden) -> None:
 
 def test_what_the_instrument_sends_is_shown_live_and_then_as_it_ended(house: PipelineHouse, golden: Golden) -> None:
     """Recorded OTLP of one run: events as it began, gauges in its midst, spans at its end; two of them come twice."""
-    events = translate_logs(captured("cicd/instrument-logs", ExportLogsServiceRequest)).records
-    beats = translate_metrics(captured("cicd/instrument-metrics", ExportMetricsServiceRequest)).records
-    spans = translate_traces(captured("cicd/instrument-spans", ExportTraceServiceRequest)).records
+    events = translate_logs(captured("cicd/instrument-logs", ExportLogsServiceRequest), START).records
+    beats = translate_metrics(captured("cicd/instrument-metrics", ExportMetricsServiceRequest), START).records
+    spans = translate_traces(captured("cicd/instrument-spans", ExportTraceServiceRequest), START).records
     house.now = (max(record.at for record in spans if isinstance(record, RunReport)) - START) // SECOND + 5
     house.tell(*events, *beats)
     house.after(1)
@@ -106,6 +113,11 @@ def test_what_the_instrument_sends_is_shown_live_and_then_as_it_ended(house: Pip
     house.after(15)
     lines = [line for line in house.text().splitlines() if line.startswith("pipeline_") and "_bucket{" not in line]
     golden("sources/pipelines-instrument.prom", "\n".join(lines) + "\n")
+
+
+def ring_of(house: PipelineHouse) -> set[str]:
+    """What slots show, and what was counted."""
+    return {line for line in house.text().splitlines() if line.startswith(("pipeline_slot_", "pipeline_runs_"))}
 
 
 def ended(house: PipelineHouse) -> dict[tuple[str, ...], float]:
@@ -258,6 +270,40 @@ class TestGivenUp:
         house.after(60)
         assert sum(house.shown(pipelines.RUNS).values()) == 1
 
+    def test_why_is_found_out_from_the_machines(self, make: Make, tmp_path: Path) -> None:
+        """One run on this machine, one where memory ran out, one whose machine fell silent with it, one that beats."""
+        (tmp_path / "vmstat").write_text("oom_kill 7\n")
+        house = make(host={"enabled": False, "name": "here", "proc": str(tmp_path)})
+
+        def report(host: str, kills: float) -> None:
+            told = report_of(host, [hosts.REPORT_INTERVAL(5), hosts.OOM_KILLS(kills)], house.clock())
+            house.books.hosts.take(read(told, house.clock()))
+
+        names = ("here", "oom", "gone", "fine")
+        for host in names:
+            house.tell(told(host, at=0, started=0, interval=10 * SECOND, host=host))
+        for second in range(1, 61):
+            house.after(1)
+            if second % 5 == 0:
+                report("oom", 3 if second < 20 else 4)
+                report("fine", 1)
+                if second <= 15:
+                    report("gone", 1)
+            if second % 10 == 0:
+                house.tell(told("fine", at=second, interval=10 * SECOND))
+                if second == 10:
+                    house.tell(*(told(host, at=second, interval=10 * SECOND) for host in names[:3]))
+            house.books.hosts.watch()
+        reasons = {run.run.run: run.run.reason for run in house.ledger.pipelines.history("nightly", 9)}
+        assert reasons == {"here": "died", "oom": "oom_killed", "gone": "host_gone"}
+        assert house.value(pipelines.RUN_ACTIVE, state="executing") == 1
+        (tmp_path / "vmstat").write_text("oom_kill 8\n")
+        house.tell(told("late", at=house.now, started=house.now, interval=10 * SECOND, host="here"))
+        house.after(3)
+        (tmp_path / "vmstat").write_text("oom_kill 9\n")
+        house.after(40)
+        assert ended(house)["nightly", "error", "oom_killed"] == 2
+
     def test_its_real_end_corrects_that(self, house: PipelineHouse) -> None:
         house.tell(told(at=0, started=0, interval=10**9))
         house.after(20)
@@ -371,3 +417,51 @@ def test_what_is_left_out_is_counted(make: Make) -> None:
     house.tell(phase)
     house.after(3)
     assert house.value(pipelines.SIGNALS_UNDECLARED) == 2
+
+
+SECONDS = st.floats(-50, 150, allow_nan=False)
+ENDS = st.sampled_from(["", *RESULTS])
+RUN_REPORTS = st.builds(
+    lambda run, at, start, end, result, interval: (
+        told(run, at=at, started=start, interval=interval)
+        if not result
+        else told(run, at=at, started=start, ended=end, result=result)
+    ),
+    st.sampled_from("abc"), SECONDS, SECONDS, SECONDS, ENDS, st.sampled_from([None, SECOND, 30 * SECOND]),
+)  # fmt: skip
+PHASE_REPORTS = st.builds(
+    lambda run, phase, part, execution, at, start, end, result, items, expected: told_phase(
+        phase, run, at=at, started=start, subphase=part, execution=execution,
+        tally=Tally(items_out=items, expected=expected), **({"ended": end, "result": result} if result else {}),
+    ),
+    st.sampled_from("abc"), st.sampled_from(["P0", "P1", "P2", OTHER, ""]), st.sampled_from(["", "x", "y"]),
+    st.sampled_from("1234"), SECONDS, SECONDS, SECONDS, ENDS, st.integers(0, 200), st.sampled_from([None, 0, 100]),
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(RUN_REPORTS, PHASE_REPORTS), max_size=20), st.randoms())
+@hypothesis_settings(max_examples=20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+def test_whatever_comes_in_whatever_order_a_scrape_is_sound(reports: list[Any], chance: random.Random) -> None:
+    """Late, early, twice and contradictory: each series once, no run in two slots, and it is the same after a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        house = PipelineHouse(Path(folder), pipelines={"slots": 2, "max_phases": 2})
+        try:
+            for number in range(6):
+                house.now += 100
+                house.run(f"past-{number}", took=chance.uniform(0, 100))
+            for report in reports:
+                house.now += chance.uniform(0, 20)
+                house.tell(report, *chance.choices(reports, k=2))
+                house.books.tick()
+            house.after(5)
+            infos = [dict(series) for series in house.shown(pipelines.SLOT_INFO)]
+            assert len({series["slot"] for series in infos}) == len(infos) <= 2
+            assert len({series["run_id"] for series in infos}) == len(infos)
+            durations = house.shown(pipelines.SLOT_RUN_DURATION).values()
+            assert all(math.isfinite(value) and value >= 0 for value in durations)
+            ring = ring_of(house)
+            house.crash()
+            house.books.tick()
+            assert ring_of(house) ^ ring == set()
+        finally:
+            house.books.writer.close()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
+
 from fleetwatch.dialects import translate_logs, translate_metrics, translate_traces
+from fleetwatch.instrument import run_report
 from fleetwatch.records.pipelines import PhaseReport, RunReport
 from support_instrument import Application
 
@@ -69,3 +72,34 @@ def test_spans_gauges_and_events_tell_of_the_same() -> None:
         "items_in": 8, "items_out": 7, "expected": 10, "warnings": 3, "artifacts": 1, "artifact_bytes": 50,
         "errors": (("Late", 2),), "signals": (("pressure", 2.5),),
     }  # fmt: skip
+
+
+def test_heartbeats_by_events_say_what_gauges_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for room in (900, 0):
+        monkeypatch.setattr(run_report, "MOST_TOLD", room)
+        app = Application()
+        with app.pipeline(version="1.4", run_id="7") as run, run.phase("P03", expect=10) as p:
+            p.items(7)
+            p.items(8, "in")
+            p.error("Late", 2)
+            p.warning(3)
+            p.artifact(size=50)
+            p.signal("pressure", 2.5)
+            with p.part("load"):
+                by_gauges = translate_metrics(app.beat()).records if room else app.points()
+        beats = by_gauges if room else translate_logs(app.logs()).records
+        [of_run] = {report for report in runs(beats) if report.interval}
+        told.append((of_run, phases(beats)))
+    [(gauge_run, gauge_phases), (event_run, event_phases)] = told
+    unlike = {"at": 0, "started": None, "trace": b"", "span": b"", "interval": 1}
+    assert event_run._replace(**unlike) == gauge_run._replace(**unlike)
+    assert len(event_run.trace) == 16
+    assert event_phases.keys() == gauge_phases.keys() == {"P03", "load"}
+    for name, phase in event_phases.items():
+        by_gauge = gauge_phases[name]
+        assert (phase.phase, phase.subphase, phase.attempt) == (by_gauge.phase, by_gauge.subphase, by_gauge.attempt)
+        assert phase.tally == by_gauge.tally
+        assert phase.usage is not None
+        assert by_gauge.usage is not None
+        assert None not in (phase.usage.cpu, phase.usage.memory_peak)

@@ -96,7 +96,10 @@ threading.Thread(target=work).start()
 """
     found = ended(script)
     assert len(found) > 4
-    assert [beat.goodbye for beat in found] == [False] * (len(found) - 1) + [True]
+    told = [beat.goodbye for beat in found]
+    # The last regular export may come when all is done already, right before the one at the end.
+    assert not any(told[:-2])
+    assert told[-1]
 
 
 def test_kill_9_leaves_no_goodbye() -> None:
@@ -245,6 +248,9 @@ def test_it_works_where_only_the_api_is_installed(tmp_path: Path) -> None:
     env = {"PYTHONPATH": PYTHON_PATH.split(os.pathsep)[0], "PATH": os.environ.get("PATH", "")}
     done = subprocess.run([python, "-c", USE], env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "False 1 []", "")
+    run_of = "from fleetwatch.instrument import pipeline\nwith pipeline('n') as run, run.phase('p') as p: p.items(1)"
+    done = subprocess.run([python, "-c", run_of], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     without = subprocess.run([python, "-c", "import opentelemetry.sdk"], env=env, capture_output=True, check=False)
     assert without.returncode == 1
 

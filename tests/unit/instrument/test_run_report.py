@@ -72,7 +72,7 @@ def test_who_is_not_sampled_has_no_heartbeat_for_nobody_would_hear_of_its_end() 
         assert app.events == []
 
 
-def test_a_process_of_thousands_of_runs_tells_of_some_and_then_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_thousands_of_runs_has_gauges_of_some_and_then_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of a few by halves: a heartbeat that stops is a run that died."""
     monkeypatch.setattr(run_report, "MOST_TOLD", 20)
     app = Application()
@@ -87,6 +87,47 @@ def test_a_process_of_thousands_of_runs_tells_of_some_and_then_of_none(monkeypat
     assert [runs for runs, _ in told] == [1] * 20 + [0] * 10
     assert sum(errors for _, errors in told) == 20
     assert len(app.spans) == 60
+
+
+def test_what_has_no_room_in_gauges_is_told_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_report, "MOST_TOLD", 1)
+    app = Application()
+    with app.pipeline() as run, run.phase("P01"):
+        app.points()
+        assert [name for name, _ in app.events] == [names.RUN_STARTED, names.PHASE_STARTED]
+    with app.pipeline(version="1.4") as run, run.phase("P02", expect=10) as p:
+        p.items(7)
+        p.error("Late", 2)
+        p.signal("pressure", 2.5)
+        assert app.points() == {}
+        p.items(2)
+        app.points()
+    beats = [(name, told) for name, told in app.events if name in {names.RUN_BEAT, names.PHASE_BEAT}]
+    assert [name for name, _ in beats] == [names.RUN_BEAT, names.PHASE_BEAT] * 2
+    [begun] = [told for name, told in app.events if name == names.RUN_STARTED and told[names.RUN_ID] == run.id]
+    del begun[names.ACTION]
+    assert 0 < beats[0][1].pop(names.BEAT_INTERVAL) <= 60
+    assert beats[0][1] == begun
+    assert [told[names.ITEMS_OUT] for name, told in beats if name == names.PHASE_BEAT] == [7, 9]
+    ended = app.told("P02")
+    assert beats[-1][1].keys() | {names.PHASE_RESULT, names.REASON, names.IO_READ, names.IO_WRITTEN} == ended.keys() | {
+        names.IO_READ, names.IO_WRITTEN,
+    }  # fmt: skip
+    alike = (names.ITEMS_OUT, names.ITEMS_EXPECTED, names.ERRORS, names.SIGNALS, names.PHASE_RUN_ID, names.PHASE)
+    assert [beats[-1][1][key] for key in alike] == [ended[key] for key in alike]
+
+
+def test_a_phase_whose_signals_have_no_room_is_told_by_events_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_report, "MOST_TOLD", 3)
+    app = Application()
+    with app.pipeline() as run, run.phase("P01") as p:
+        for number in range(5):
+            p.signal(f"s{number}", number)
+        assert len(app.points()[names.PHASE_SIGNAL]) == 3
+        assert len(app.points()[names.PHASE_SIGNAL]) == 3
+    [beat] = [told for name, told in app.events if name == names.PHASE_BEAT]
+    assert len(beat[names.SIGNALS]) == 5
+    assert names.RUN_BEAT not in {name for name, _ in app.events}
 
 
 def test_runs_between_two_exports_are_in_none() -> None:

@@ -204,3 +204,70 @@ def test_what_is_taken_is_what_was_committed_whatever_happens(steps: list[tuple[
     names = {change.labels[0] for change in of(db).take()}
     assert len(names - {OTHER}) <= 3
     db.close()
+
+
+def test_what_is_forgotten_makes_room_and_leaves_the_file(db: sqlite3.Connection) -> None:
+    held = of(db)
+    for who in ("a", "b", "c", "d"):
+        held.add(DONE, (who, "ok"))
+        held.observe(COST, (who,), 1)
+    commit(held)
+    held.take()
+    assert sorted(held.forget(WHO, "a")) == [("test_cost_usd", ("a",)), ("test_done_total", ("a", "ok"))]
+    commit(held)
+    assert held.take() == []
+    assert ("test.done", "a", "ok") not in taken(of(db))
+    held.add(DONE, ("e", "ok"))
+    held.add(DONE, ("f", "ok"))
+    commit(held)
+    assert taken(held) == {("test.done", "e", "ok"): (1, None), ("test.done", OTHER, "ok"): (1, None)}
+    assert taken(of(db)).keys() == {
+        (name, *labels)
+        for who in ("b", "c", OTHER, "e")
+        for name, labels in (("test.done", (who, "ok")), ("test.cost.usd", (who,)))
+    } - {("test.cost.usd", "e")}
+
+
+def test_what_is_forgotten_before_it_was_taken_is_not_taken(db: sqlite3.Connection) -> None:
+    held = of(db)
+    held.add(DONE, ("a", "ok"))
+    commit(held)
+    held.forget(WHO, "a")
+    commit(held)
+    assert held.take() == []
+    held.add(DONE, ("a", "ok"), 5)
+    commit(held)
+    assert taken(held) == taken(of(db)) == {("test.done", "a", "ok"): (5, None)}
+
+
+def test_forgetting_that_is_undone_forgets_nothing(db: sqlite3.Connection) -> None:
+    held = of(db)
+    held.add(DONE, ("a", "ok"), 2)
+    commit(held)
+    db.execute("BEGIN")
+    held.forget(WHO, "a")
+    db.execute("ROLLBACK")
+    held.undo()
+    held.add(DONE, ("a", "ok"))
+    commit(held)
+    assert taken(held) == taken(of(db)) == {("test.done", "a", "ok"): (3, None)}
+
+
+def test_a_series_may_begin_at_zero(db: sqlite3.Connection) -> None:
+    held = of(db)
+    held.open(DONE, ("a", "ok"))
+    commit(held)
+    assert taken(held) == taken(of(db)) == {("test.done", "a", "ok"): (0, None)}
+    held.add(DONE, ("a", "ok"))
+    held.open(DONE, ("a", "ok"))
+    commit(held)
+    assert taken(held) == {("test.done", "a", "ok"): (1, None)}
+
+
+def test_an_overflow_that_somebody_else_saw_is_told(db: sqlite3.Connection) -> None:
+    held = of(db)
+    held.note_overflow(DONE, "who")
+    held.undo()
+    held.note_overflow(DONE, "who")
+    commit(held)
+    assert held.overflows() == {("test_done_total", "who"): 1}

@@ -190,12 +190,13 @@ def test_nobody_is_given_up_of_whom_nobody_told(ledger: Ledger) -> None:
 def test_a_phase_whose_end_never_comes_ends_after_its_run(ledger: Ledger, clock: Clock) -> None:
     ledger.commit([begun(), phase("P01", 5), ended()])
     assert Counted().take(ledger).of(pipelines.RUNS) == {("nightly", "success", "completed"): 1}
-    clock.now += 5
+    clock.now += 50
     ledger.commit([phase("P01", 5, at=at(50))])
-    clock.now += 6
+    clock.now += 50
     ledger.settle()
-    assert one_phase(ledger, "P01").state == "executing", "somebody told of it 6 s ago"
-    clock.now += 5
+    assert one_phase(ledger, "P01").state == "executing", "somebody told of it 50 s ago"
+    assert whole(ledger).run.settled
+    clock.now += 11
     ledger.settle()
     lost = one_phase(ledger, "P01")
     assert (lost.result, lost.reason, lost.ended) == ("error", "lost", at(60))
@@ -294,6 +295,7 @@ def test_known_are_the_last_ends_of_pipelines_and_phases(opened: Opened, clock: 
         (known,) = ledger.pipelines.known()
         assert known[:4] == ("nightly", at(100), at(60), at(160))
         assert known.phases == (("P01", "", at(9), at(150), 300),)
+        assert known.seen == at(200)
         ledger = opened()
 
 
@@ -325,7 +327,7 @@ def test_a_pipeline_is_expected_since_it_was_said_so(opened: Opened, clock: Cloc
     clock.now += 50
     ledger = opened()
     ledger.pipelines.expect(["weekly"])
-    assert ledger.pipelines.known() == [("weekly", at(100), None, None, ())]
+    assert ledger.pipelines.known() == [("weekly", at(100), None, None, (), at(100))]
     assert Counted().take(ledger).counts["pipeline_runs_total", "weekly", "success", "completed"] == 0
 
 
@@ -358,6 +360,18 @@ def test_where_all_are_under_way_a_run_waits_for_the_first_end(opened: Opened) -
     ledger = opened(slots=2)
     ledger.commit([ended("a", 0, 50)])
     assert slots(ledger) == {"d": 0, "c": 1}
+
+
+def test_a_run_has_the_slot_that_the_file_says(opened: Opened) -> None:
+    """Several begin and end in one commit while others wait."""
+    ledger = opened(slots=2)
+    ledger.commit([begun(name) for name in "abcde"])
+    ledger.commit([ended("a", 0, 50), ended("b", 0, 51), ended("c", 0, 52), begun("f", 60), ended("g", 0, 53)])
+    held = {item.run.run: item.run.slot for item in ledger.pipelines.take_changed() if item.run.slot is not None}
+    assert held == slots(ledger) == {"d": 0, "e": 1}
+    ledger.commit([ended(name, 0, 60) for name in "de"])
+    assert set(slots(ledger)) >= {"f"}
+    assert sorted(slots(ledger).values()) == [0, 1]
 
 
 def test_fewer_slots_free_those_past_them(opened: Opened) -> None:

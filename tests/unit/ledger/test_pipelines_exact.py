@@ -222,6 +222,35 @@ def test_a_process_that_dies_between_any_two_steps_and_a_sender_that_comes_again
             assert rows(again) == truth
 
 
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_no_two_runs_have_one_slot_and_none_is_free_while_a_run_waits(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What is in memory, what is in the file, and what a new process makes of it are the same."""
+    path = tmp_path_factory.mktemp("slots") / "ledger.db"
+    clock = Clock()
+    rules = PipelineRules(slots=3)
+    names = st.sampled_from("abcdefgh")
+    events = st.lists(st.tuples(names, st.booleans(), st.integers(0, 90)), min_size=1, max_size=6)
+    with contextlib.ExitStack() as opened:
+        ledger = opened.enter_context(contextlib.closing(Ledger(path, BOOK, pipelines=rules, clock=clock)))
+        told: dict[str, int | None] = {}
+        for group in data.draw(st.lists(events, min_size=1, max_size=6)):
+            clock.now += 100
+            ledger.commit([ended(run, 0, end) if is_end else begun(run, end) for run, is_end, end in group])
+            told |= {item.run.run: item.run.slot for item in ledger.pipelines.take_changed()}
+            if data.draw(st.booleans(), label="restart"):
+                opened.close()
+                ledger = opened.enter_context(contextlib.closing(Ledger(path, BOOK, pipelines=rules, clock=clock)))
+            rows = ledger.query("SELECT run, slot, state FROM pipeline_runs")
+            assert told == {run: slot for run, slot, _ in rows}
+            taken = {slot: state for _, slot, state in rows if slot is not None}
+            assert len(taken) == sum(slot is not None for _, slot, _ in rows) == min(3, len(rows))
+            if any(slot is None and state != "ended" for _, slot, state in rows):
+                assert "ended" not in taken.values()
+
+
 def test_the_plants_are_worth_their_name() -> None:
     """The property above is about something."""
     planted = [Plant(seed) for seed in range(100)]

@@ -214,6 +214,8 @@ def test_phases_end_as_the_run_that_was_given_up_and_are_lost_in_one_that_ended(
     ended = run_of(run_report(8, state="ended", result="success"))
     lost = merge_phase(phase, given_up(phase, ended), NOW)
     assert (lost.result, lost.reason, lost.ended) == ("error", "lost", at(8))
+    cut_short = run_of(run_report(8, result="cancellation", reason="reported"))
+    assert merge_phase(phase, given_up(phase, cut_short), NOW)[7:9] == ("cancellation", "lost")
     told = merge_phase(lost, phase_report(7, ended=at(7), result="success"), NOW)
     assert (told.result, told.ended, told.is_judged) == ("success", at(7), False)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleetwatch import places
+from fleetwatch.app.alerts import access_of
 from fleetwatch.app.doctor.finding import Finding
 from fleetwatch.app.here import bill_sources, here_of, sources
 from fleetwatch.aws import Account, Target
@@ -86,7 +87,8 @@ def _sources_once(
     """One cycle of every enabled source, without a trace: what they keep goes into a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="fleetwatch-doctor-") as folder:
         try:
-            enabled = _enabled(settings, dataclasses.replace(here, state=None, bills_folder=Path(folder)))
+            bare = dataclasses.replace(here, state=None, bills_folder=Path(folder), alertmanager=access_of(settings))
+            enabled = _enabled(settings, bare)
         except SettingsError:
             yield Finding("sources", "all", "note", "not asked: the settings do not hold")
             return
@@ -100,7 +102,7 @@ def _sources_once(
 
 
 def _enabled(settings: Settings, here: Here) -> list[Source]:
-    domains = ["exporter", *(["hosts"] if settings.host.enabled else [])]
+    domains = ["exporter", "alerting", *(["hosts"] if settings.host.enabled else [])]
     domains += ["ai_services"] if settings.aws.enabled else []
     return [*sources(settings, here, *domains), *bill_sources(settings, here)]
 

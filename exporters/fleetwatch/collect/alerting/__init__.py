@@ -1,0 +1,1 @@
+"""Alertmanager, asked which alerts fire and who has taken them on."""
