@@ -1,7 +1,7 @@
 """An Alertmanager on loopback that tells what a real one told, or what none would. The real one runs in tests/stack.
 
-Recorded from 0.25.0 and 0.34.2: nightly's P01 was acknowledged after some nine minutes and P02 was not, a host was silenced
-for maintenance, slow calls were muted by failing ones, and a strange alert tried to speak to terminals.
+Recorded from 0.25.0 and 0.34.2: nightly's P01 was acknowledged after some nine minutes and P02 was not, a host was
+silenced for maintenance, slow calls were muted by failing ones, and a strange alert tried to speak to terminals.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Told:
 def silence(
     number: int, start: str, end: str, *, comment: str = "acknowledged: x", **labels: str
 ) -> Mapping[str, object]:
-    """A silence as Alertmanager tells it. start, end: of 2026-11-21, `21:30`. State: by what the recordings call now."""
+    """A silence as Alertmanager tells it. start, end: of 2026-11-21, `21:30`. State: as of the recordings."""
     return {
         "id": f"00000000-0000-0000-0000-{number:012}",
         "status": {"state": "active" if end > "21:36" else "expired"},

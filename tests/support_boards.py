@@ -53,7 +53,11 @@ UNIT_WORDS = re.compile(
 COUNTER = re.compile(r"\b(\w+_(?:total|bucket|sum|count))\b(?:\{[^}]*\})?")
 # Of the catalogue's making, and no counters for all that their names end like some.
 GAUGES = {metric.prometheus for _, metric in all_metrics() if metric.kind == "gauge"}
-STEPPED = re.compile(r"(\w+\{[^}]*\}|\w+) - \1 offset \$__interval\b")
+STEPPED = re.compile(
+    r"(\w+\{[^}]*\}|\w+) - \1 offset \$__(?:interval|range)\b"
+    # What was not there at the earlier reading, though its exporter was, has grown from nothing.
+    r"(?: or \1 and on \(job, instance\) \w+ offset \$__range\b)?"
+)
 WINDOW = re.compile(r"\[([^\]]+)\]")
 
 
@@ -154,7 +158,7 @@ def windows(board: Json) -> Iterator[str]:
             yield f"{panel['title']}: query {target['refId']} must be either instant or over a range"
         if target.get("exemplar") is not False:
             yield f"{panel['title']}: query {target['refId']} asks for exemplars"
-        # A growth from step to step takes two readings of the same series.
+        # A growth takes two readings of the same series.
         expr = STEPPED.sub("", target["expr"])
         for found in COUNTER.finditer(expr):
             if expr[found.end() : found.end() + 1] != "[" and found[1] not in GAUGES:

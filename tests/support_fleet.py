@@ -47,7 +47,7 @@ OVERSPENT = 0.01
 SETTINGS: dict[str, Any] = {
     "budgets": [{"name": "overspent", "limit_usd": str(OVERSPENT)}, {"name": "lasts", "limit_usd": "1000000"}],
     # The demo's agents come first and have room; of the replay's, some have not.
-    "labels": {"limits": {"agent": len(NAMES) + 4}},
+    "labels": {"limits": {"agent": len(NAMES) + 3}},
     **ROSTER,
 }
 

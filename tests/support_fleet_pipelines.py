@@ -26,6 +26,7 @@ from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
 from support_instrument import PYTHON_PATH
 from support_ledger import BOOK
 from support_program import environment
+from support_prometheus import Prometheus
 from support_stack import running
 
 NIGHTLY = "nightly"
@@ -99,6 +100,26 @@ def nightly_runs(sink: str, folder: Path) -> Iterator[None]:
     env = {**environment(), "PYTHONPATH": PYTHON_PATH}
     with running([sys.executable, __file__, f"http://{sink}"], folder / "nightly.log", env):
         yield
+
+
+def open_slot(prometheus: Prometheus) -> str:
+    """The place of the run that does not come to an end: of those under way the one that began first."""
+    is_open = "on (pipeline, slot) pipeline_slot_run_state < 3.5"
+    [slot] = _slots(prometheus, f"bottomk(1, {_BEGAN} and {is_open})")
+    return slot
+
+
+def priced_slots(prometheus: Prometheus) -> tuple[str, str]:
+    """The places of the last two runs that have ended and whose cost is known."""
+    one, two = _slots(prometheus, f"topk(2, {_BEGAN} and on (pipeline, slot) pipeline_slot_run_spent_usd)")
+    return one, two
+
+
+_BEGAN = f'pipeline_slot_run_start_timestamp_seconds{{pipeline="{NIGHTLY}"}}'
+
+
+def _slots(prometheus: Prometheus, expression: str) -> list[str]:
+    return [dict(series)["slot"] for series in prometheus.query(expression)]
 
 
 class Nightly:

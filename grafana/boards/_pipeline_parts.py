@@ -9,6 +9,7 @@ from grafana.house import (
     GOOD,
     NEUTRAL,
     QUIET,
+    STEP,
     WARN,
     Choice,
     Expr,
@@ -47,6 +48,34 @@ PHASE_SPREAD = Recorded("pipelines:phase_duration_seconds:stddev7d", (PIPELINE, 
 PHASE_ITEM_RATE = Recorded("pipelines:phase_items_per_second:mean7d", (PIPELINE, PHASE))
 PHASE_SPENT = Recorded("pipelines:phase_spent_usd:increase7d", (PIPELINE, PHASE, KIND))
 PHASE_PER_ITEM = Recorded("pipelines:phase_cost_per_item_usd:mean7d", (PIPELINE, PHASE))
+
+# Totals of counters, recorded once a minute: what charts over weeks can read in time.
+_NEW = f"and on ({PIPELINE.name}) (pipelines:totals:known offset {STEP} or pipelines:totals:new)"
+
+
+def _counted(what: str, *labels: Label, buckets: bool = False, durable: bool = True) -> Recorded:
+    name = f"pipelines:{what}:total"
+    return Recorded(name, (PIPELINE, *labels), "counter", durable=durable, buckets=buckets, born_at_zero=_NEW)
+
+
+RUNS_ENDED = _counted("runs", RESULT)
+RUNS_SPENT = _counted("run_spent_usd")
+RUN_DURATIONS = _counted("run_durations", buckets=True)
+PHASES_ENDED = _counted("phases_ended", PHASE)
+PHASES_BADLY = _counted("phases_badly", PHASE)
+PHASES_WELL = _counted("phases_well", PHASE)
+PHASE_SECONDS = _counted("phase_seconds_well", PHASE)
+PHASE_DURATIONS = _counted("phase_durations", PHASE, buckets=True)
+SUBPHASES = _counted("subphases", PHASE, SUBPHASE)
+SUBPHASE_SECONDS = _counted("subphase_seconds", PHASE, SUBPHASE)
+ARTIFACTS = _counted("phase_artifacts", PHASE)
+ARTIFACT_BYTES = _counted("phase_artifact_bytes", PHASE)
+ERRORS = _counted("phase_errors", PHASE, pipelines.ERROR_TYPE)
+WARNINGS = _counted("phase_warnings", PHASE)
+RETRIES = _counted("phase_retries", PHASE)
+SIGNALS = _counted("signal_counts", PHASE, pipelines.SIGNAL)
+ETA_ERRORS = _counted("eta_errors", buckets=True, durable=False)
+ETA_SCORED = _counted("eta_scored", pipelines.WITHIN, durable=False)
 
 NO_RUNS = "No pipeline has run yet"
 NO_RUNS_WEEK = "No run ended in 7 days"

@@ -6,9 +6,7 @@ from grafana.boards import _pipeline_parts as parts
 from grafana.boards._pipeline_parts import MEASURE, NO_RUNS_WEEK, NO_USUAL, PHASE, SLOT, SUBPHASE
 from grafana.house import (
     RANGE,
-    RATE,
     Column,
-    Expr,
     Facts,
     Limits,
     RowLink,
@@ -44,8 +42,8 @@ NO_SCORES = "No run with a prediction has ended in this time range"
 runs = pipeline.last(parts.RUNS, how="sum")
 changed = pipeline.last(pipelines.REGRESSION, by=(PHASE, MEASURE))
 slowest = first(pipeline.last(pipelines.REGRESSION, by=PHASE, measure="duration", phase=parts.A_PHASE) > 1, by=())
-scored = pipeline.increase(pipelines.ETA_SCORED)
-coverage = pipeline.increase(pipelines.ETA_SCORED, within="yes").share_of(scored)
+scored = pipeline.increase(parts.ETA_SCORED)
+coverage = pipeline.increase(parts.ETA_SCORED, within="yes").share_of(scored)
 
 answers = [
     stat("Runs, 7 d", runs, unit=units.COUNT, help="Runs that ended in the past 7 days.", no_data=NO_RUNS_WEEK),
@@ -80,7 +78,7 @@ answers = [
     ),
     stat(
         "Prediction off by",
-        pipeline.quantile(0.5, pipelines.ETA_ERROR, window=RANGE),
+        pipeline.quantile(0.5, parts.ETA_ERRORS, window=RANGE),
         unit=units.SHARE,
         meaning=Limits(warn=0.2, bad=0.5),
         help="Half of the predictions (p50, told at a quarter, half and three quarters of a run) were off by no more "
@@ -187,24 +185,11 @@ recent = table(
 # --- phase by time
 
 
-def ended(*results: str) -> Expr:
-    if results:
-        return pipeline.increase(pipelines.PHASE_DURATION, by=PHASE, window=RATE, part="count", result=results)
-    return pipeline.increase(pipelines.PHASE_DURATION, by=PHASE, window=RATE, part="count")
-
-
-def mean() -> Expr:
-    """Duration of the phases that ended well in each step."""
-    grown = [
-        pipeline.increase(pipelines.PHASE_DURATION, by=PHASE, window=RATE, part=part, result="success")
-        for part in ("sum", "count")
-    ]
-    return grown[0] / (grown[1] > 0)
-
-
 over_time = status_history(
     "Mean duration against the usual, over time",
-    mean() / (parts.usual_phase(pipeline, PHASE) > 0),
+    pipeline.counted(parts.PHASE_SECONDS, by=PHASE)
+    / (pipeline.counted(parts.PHASES_WELL, by=PHASE) > 0)
+    / (parts.usual_phase(pipeline, PHASE) > 0),
     unit=units.TIMES_EXACT,
     meaning=parts.RATIOS,
     help="Mean duration of the phases that ended well in each step, over the usual one. No cell: none ended.",
@@ -213,7 +198,7 @@ over_time = status_history(
 )
 failures = status_history(
     "Share that did not end well, over time",
-    ended(*parts.FAILED).share_of(ended()),
+    pipeline.counted(parts.PHASES_BADLY, by=PHASE) / (pipeline.counted(parts.PHASES_ENDED, by=PHASE) > 0),
     unit=units.SHARE,
     meaning=Limits(warn=0.01, bad=0.34),
     help="Share of the phases that ended in a failure, an error or a timeout in each step. No cell: none ended.",
@@ -225,7 +210,7 @@ failures = status_history(
 
 spread = heatmap(
     "Durations of the phase",
-    phase.counted_buckets(pipelines.PHASE_DURATION, result="success"),
+    phase.counted(parts.PHASE_DURATIONS),
     unit=units.SECONDS,
     help="How long the phase chosen above took when it ended well.",
     no_data="This phase did not end well in this time range",
@@ -234,7 +219,7 @@ spread = heatmap(
 )
 run_spread = heatmap(
     "Durations of runs",
-    pipeline.counted_buckets(pipelines.RUN_DURATION, result="success"),
+    pipeline.counted(parts.RUN_DURATIONS),
     unit=units.SECONDS,
     help="How long runs took that ended well.",
     no_data="No run ended well in this time range",
@@ -247,11 +232,10 @@ sub = table(
     [
         Column(
             "Mean",
-            phase.increase(pipelines.SUBPHASE_DURATION, by=SUBPHASE, part="sum")
-            / (phase.increase(pipelines.SUBPHASE_DURATION, by=SUBPHASE, part="count") > 0),
+            phase.increase(parts.SUBPHASE_SECONDS, by=SUBPHASE) / (phase.increase(parts.SUBPHASES, by=SUBPHASE) > 0),
             units.SECONDS,
         ),
-        Column("Ended", phase.increase(pipelines.SUBPHASE_DURATION, by=SUBPHASE, part="count"), units.COUNT),
+        Column("Ended", phase.increase(parts.SUBPHASES, by=SUBPHASE), units.COUNT),
     ],
     titles={SUBPHASE.name: "Part"},
     sort="Mean",
@@ -281,8 +265,8 @@ usual = table(
         Column("Cost", pipeline.last(parts.PHASE_SPENT, by=PHASE, how="sum"), units.USD_ANY),
         Column("Per 1,000", pipeline.last(parts.PHASE_PER_ITEM, by=PHASE) * 1000, units.USD_ANY),
         Column("Memory, last", pipeline.last(pipelines.PHASE_MEMORY_PEAK, by=PHASE), units.BYTES),
-        Column("Artifacts", pipeline.increase(pipelines.PHASE_ARTIFACTS, by=PHASE), units.COUNT),
-        Column("Artifacts, size", pipeline.increase(pipelines.PHASE_ARTIFACT_SIZE, by=PHASE), units.BYTES),
+        Column("Artifacts", pipeline.increase(parts.ARTIFACTS, by=PHASE), units.COUNT),
+        Column("Artifacts, size", pipeline.increase(parts.ARTIFACT_BYTES, by=PHASE), units.BYTES),
     ],
     titles=parts.TITLES,
     sort="Mean",
@@ -323,9 +307,9 @@ trend = timeseries(
     runbook="PhaseSlower",
     width=7,
 )
-off_by = pipeline.buckets(pipelines.ETA_ERROR, window=RANGE).over(
-    pipeline.rate(pipelines.ETA_ERROR, window=RANGE, part="count") > 0
-)
+scores = pipeline.buckets(parts.ETA_ERRORS, window=RANGE)
+# The widest bucket holds them all.
+off_by = scores.over(total(scores, how="max") > 0)
 within = bars(
     "Predictions off by at most",
     top(len(pipelines.ETA_ERROR.buckets) + 1, off_by),

@@ -231,7 +231,7 @@ firing = table(
 )
 results = timeseries(
     "How runs end",
-    fleet.counted(pipelines.RUNS, by=parts.RESULT) > 0,
+    fleet.counted(parts.RUNS_ENDED, by=parts.RESULT) > 0,
     unit=units.COUNT,
     stacked=True,
     counts=True,
@@ -242,7 +242,7 @@ results = timeseries(
 )
 spending = timeseries(
     "What runs cost",
-    fleet.counted(pipelines.RUN_SPENT, by=PIPELINE) > 0,
+    fleet.counted(parts.RUNS_SPENT, by=PIPELINE) > 0,
     unit=units.USD_ANY,
     stacked=True,
     counts=True,

@@ -250,7 +250,7 @@ values = timeseries(
 )
 events = timeseries(
     "Signals counted",
-    pipeline.counted(pipelines.SIGNAL_COUNT, by=SIGNALS) > 0,
+    pipeline.counted(parts.SIGNALS, by=SIGNALS) > 0,
     unit=units.COUNT,
     counts=True,
     help="Signals of the domain that the settings declare as counters: in each step of the chart, by any run.",
@@ -258,7 +258,7 @@ events = timeseries(
 )
 errors = bars(
     "Errors by type",
-    top(10, pipeline.increase(pipelines.PHASE_ERRORS, by=ERRORS) > 0),
+    top(10, pipeline.grown(pipelines.PHASE_ERRORS, parts.ERRORS, by=ERRORS) > 0),
     unit=units.COUNT,
     meaning=BAD,
     help="Errors that the pipeline's phases counted in the time range, by phase and type.",
@@ -269,8 +269,8 @@ warned = table(
     "Warnings and retries",
     [PHASE.name],
     [
-        Column("Warnings", pipeline.increase(pipelines.PHASE_WARNINGS, by=PHASE), units.COUNT),
-        Column("Retries", pipeline.increase(pipelines.PHASE_RETRIES, by=PHASE), units.COUNT),
+        Column("Warnings", pipeline.grown(pipelines.PHASE_WARNINGS, parts.WARNINGS, by=PHASE), units.COUNT),
+        Column("Retries", pipeline.grown(pipelines.PHASE_RETRIES, parts.RETRIES, by=PHASE), units.COUNT),
     ],
     titles=parts.TITLES,
     sort="Warnings",

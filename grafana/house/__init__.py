@@ -14,8 +14,8 @@ from grafana.house.panels import Panel, bars, heatmap, stat, state_timeline, tex
 from grafana.house.promql import (
     RANGE,
     RATE,
+    STEP,
     Expr,
-    Recorded,
     Scope,
     first,
     joined,
@@ -23,6 +23,7 @@ from grafana.house.promql import (
     top,
     total,
 )
+from grafana.house.recorded import Recorded
 from grafana.house.tables import Column, Facts, table
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "QUIET",
     "RANGE",
     "RATE",
+    "STEP",
     "WARN",
     "Board",
     "Choice",

@@ -14,28 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from grafana.house.matchers import Choice, Matcher, Matches, matcher
+from grafana.house.recorded import Recorded
 
+from fleetwatch.catalogue import exporter
 from fleetwatch.catalogue.metric import Label, Metric
 
-
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """A gauge that a rule of prometheus/rules records, with the labels that the rule keeps."""
-
-    prometheus: str
-    labels: tuple[Label, ...] = ()
-    kind: Literal["gauge"] = "gauge"
-
-    @property
-    def name(self) -> str:
-        return self.prometheus
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        return tuple(label.name for label in self.labels)
-
-
 Gauge = Metric | Recorded
+Counter = Metric | Recorded
 By = Label | Sequence[Label]
 """The labels that a result keeps."""
 
@@ -226,7 +211,7 @@ class Scope:
 
     def increase(
         self,
-        metric: Metric,
+        metric: Counter,
         *,
         by: By = (),
         window: str = RANGE,
@@ -241,6 +226,21 @@ class Scope:
         form = EXACT if metric.durable and window == RANGE else "increase({})"
         return self._grown(form, metric, by, window, part=part, match=match)
 
+    def grown(self, metric: Metric, recorded: Recorded, *, by: By = ()) -> Expr:
+        """Growth of a durable counter over the screen's range, without reading all that lies between its ends.
+
+        A series that was not there at the beginning has grown from nothing where its exporter was. Where neither was
+        there, what is recorded of it must do.
+        """
+        _expect(metric, "counter")
+        names = _names(by)
+        _check_labels(metric, names)
+        selector, unscoped = self._selector(metric, "", {})
+        before = f"offset {RANGE}"
+        new = f"{selector} and on (job, instance) {exporter.BUILD_INFO.prometheus} {before}"
+        text = f"{_grouped('sum', names)}({selector} - {selector} {before} or {new})"
+        return Expr(text, names, unscoped, infix=True).otherwise(self.increase(recorded, by=by))
+
     def rate(
         self,
         metric: Metric,
@@ -253,40 +253,32 @@ class Scope:
         """Growth per second of a counter, or of a histogram's sum or count."""
         return self._grown("rate({})", metric, by, window, part=part, match=match)
 
-    def counted(self, metric: Metric, *, by: By = (), **match: Matcher) -> Expr:
+    def counted(self, metric: Counter, *, by: By = (), **match: Matcher) -> Expr:
         """Growth of a durable counter from step to step of a chart: no step counts what another one has.
 
         A window of `increase` is wider than a step, so that the same run would stand in several bars. The difference of
-        two readings is exact; only where there is one reading does `increase` guess.
+        two readings is exact; only where there is one reading does `increase` guess. Of buckets: with label le.
         """
         _expect(metric, "counter")
         if not metric.durable:
             raise ValueError(f"{metric.name}: is not durable: its steps can go back")
-        names = _names(by)
-        _check_labels(metric, names)
+        names = _with_le(metric, by)
         selector, unscoped = self._selector(metric, "", match)
-        return Expr(f"{_grouped('sum', names)}({_stepped(selector)})", names, unscoped)
+        return Expr(f"{_grouped('sum', names)}({_stepped(selector, metric)})", names, unscoped)
 
-    def counted_buckets(self, metric: Metric, *, by: By = (), **match: Matcher) -> Expr:
-        """Likewise of a histogram's buckets, with label le."""
-        _expect(metric, "histogram")
-        names = (*_names(by), "le")
-        _check_labels(metric, names[:-1])
-        selector, unscoped = self._selector(metric, "_bucket", match)
-        return Expr(f"{_grouped('sum', names)}({_stepped(selector)})", names, unscoped)
-
-    def quantile(self, q: float, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
+    def quantile(self, q: float, metric: Counter, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
         """Quantile of a histogram, interpolated inside its buckets, in the metric's unit."""
         names = _names(by)
         inner = self.buckets(metric, by=by, window=window, **match)
         return replace(inner, text=f"histogram_quantile({q:g}, {inner.text})", by=names, name=f"p{q * 100:g}")
 
-    def buckets(self, metric: Metric, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
+    def buckets(self, metric: Counter, *, by: By = (), window: str = RATE, **match: Matcher) -> Expr:
         """Growth per second of a histogram's buckets, with label le."""
-        _expect(metric, "histogram")
+        is_recorded = isinstance(metric, Recorded) and metric.buckets
+        _expect(metric, "counter" if is_recorded else "histogram")
         names = (*_names(by), "le")
         _check_labels(metric, names[:-1])
-        selector, unscoped = self._selector(metric, "_bucket", match)
+        selector, unscoped = self._selector(metric, "" if is_recorded else "_bucket", match)
         return Expr(f"{_grouped('sum', names)}(rate({selector}[{window}]))", names, unscoped)
 
     def last(
@@ -317,7 +309,7 @@ class Scope:
         return Expr("time()") - self.last(metric, by=by)
 
     def _grown(
-        self, form: str, metric: Metric, by: By, window: str, *, part: Part | None, match: dict[str, Matcher]
+        self, form: str, metric: Counter, by: By, window: str, *, part: Part | None, match: dict[str, Matcher]
     ) -> Expr:
         _expect(metric, "histogram" if part else "counter")
         names = _names(by)
@@ -352,8 +344,16 @@ def outside(name: str, *, by: Sequence[str] = (), function: str = "", how: str =
     return Expr(f"{_grouped(how, by)}({selector})", tuple(by))
 
 
-def _stepped(selector: str) -> str:
-    return f"{selector} - {selector} offset {STEP} or increase({selector}[{RATE}])"
+def _stepped(selector: str, metric: Counter) -> str:
+    new = metric.born_at_zero if isinstance(metric, Recorded) else ""
+    whole = f" or {selector} {new}" if new else ""
+    return f"{selector} - {selector} offset {STEP}{whole} or increase({selector}[{RATE}])"
+
+
+def _with_le(metric: Counter, by: By) -> tuple[str, ...]:
+    names = _names(by)
+    _check_labels(metric, names)
+    return (*names, "le") if isinstance(metric, Recorded) and metric.buckets else names
 
 
 def _names(by: By) -> tuple[str, ...]:

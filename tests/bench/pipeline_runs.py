@@ -94,7 +94,7 @@ def _add(events: list[Event], run: _Run, name: str, begin: int, *, attempt: int,
         tally = _tally(run, name, round(items * share), items, share >= 0.5)
         events.append(Event(at, report._replace(at=at, tally=tally, usage=_usage(at - begin))))
     is_well = end[0] == "success"
-    tally = _tally(run, name, items if is_well else items // 2, items, True, not is_well)
+    tally = _tally(run, name, items if is_well else items // 2, items, True, is_failed=not is_well)
     last = report._replace(
         at=ended, state="ended", result=end[0], reason=end[1], error_type="" if is_well else "ValueError",
         ended=ended, usage=_usage(took), tally=tally,
@@ -114,7 +114,7 @@ def _usage(took: int) -> Usage:
     return Usage(took * 7 // 10, 300 * 2**20 + took // 1000, took // 100, took // 200)
 
 
-def _tally(run: _Run, name: str, items: int, expected: int, is_late: bool, is_failed: bool = False) -> Tally:
+def _tally(run: _Run, name: str, items: int, expected: int, is_late: bool, *, is_failed: bool = False) -> Tally:
     kind = ERRORS[(run.number + int(name[1:])) % len(ERRORS)]
     errors = ((kind, 1 + run.number % 3),) if is_failed or (is_late and run.number % 4 == 0) else ()
     return Tally(

@@ -144,8 +144,11 @@ def test_the_demo_fills_the_exporter_while_the_stack_runs(tmp_path: Path) -> Non
         wait_for(
             lambda: 'agent_tasks_total{agent="helpdesk"' in get(f"{exporter}/metrics")[1], 60, "a demo agent's task"
         )
+        executing = re.compile(r'^pipeline_phase_active\{.*phase="P0[0-9]-.*state="executing"\} [1-9]', re.MULTILINE)
+        wait_for(lambda: executing.search(get(f"{exporter}/metrics")[1]), 60, "a phase of its pipeline under way")
         assert {up.status()[name]["state"] for name in ("demo", "demo-agents")} == {"running"}
         assert 'llm_budget_usd{budget="support"} 8' in get(f"{exporter}/metrics")[1]
+        assert 'pipeline_expected_period_seconds{pipeline="usage-report"} 120' in get(f"{exporter}/metrics")[1]
     # The senders stop first, so that the last word of the agents is heard.
     with up.detached():
         exporter = up.status()["exporter"]["address"]

@@ -11,7 +11,7 @@ from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import OTHER, Metric, Sample
 from fleetwatch.ledger.pipeline_rows import Known
 from fleetwatch.reckon.eta import Past, Quantiles
-from fleetwatch.reckon.pulse import SECOND
+from fleetwatch.reckon.pulse import SECOND, lead
 from fleetwatch.reckon.regression import Finding, regress
 from fleetwatch.records.pipelines import Phase, RunWithPhases
 
@@ -24,7 +24,7 @@ PAUSES = SECOND, 60 * SECOND
 class _View:
     """A run under way or in a slot, and what was told of its end."""
 
-    __slots__ = ("due", "outlook", "parts", "run", "told")
+    __slots__ = ("due", "lead", "outlook", "parts", "run", "told")
 
     def __init__(self) -> None:
         self.run: RunWithPhases
@@ -33,6 +33,8 @@ class _View:
         self.told = Told()
         self.due = 0
         """When to predict next."""
+        self.lead = 0
+        """Nanoseconds by which our clock is before the sender's."""
 
     def is_open(self) -> bool:
         return self.run.run.ended is None
@@ -82,6 +84,7 @@ class Pipeline:
             view = self._views[told.run] = _View()
         elif view.is_open() and _shape(view.run) != _shape(run):
             view.due = 0
+        view.lead = lead(told.started, told.first_seen, told.sent, told.seen)
         view.run = run
         view.parts = grouped(run, self._part)
         if told.ended is not None:
@@ -138,14 +141,15 @@ class Pipeline:
         """Predict the end of a run under way."""
         view = self._views[run]
         view.outlook, view.due = None, now + PAUSES[1]
-        told = None if self._past is None else self._past.predict(view.run, now)
+        there = now - view.lead
+        told = None if self._past is None else self._past.predict(view.run, there)
         if told is None:
             return
         ends = _ends(told.run, now)
         phases = {phase: _ends(left, now) for phase, left in told.phases.items()}
         view.outlook = Outlook(now, ends, phases, told.overdue)
-        view.told.add(now, ends)
-        whole = max(ends.p50, now) - view.run.run.started
+        view.told.add(there, _ends(told.run, there))
+        whole = max(ends.p50, now) - view.lead - view.run.run.started
         view.due = now + min(max(whole // PREDICTIONS, PAUSES[0]), PAUSES[1])
 
     # --- what is shown
@@ -162,7 +166,7 @@ class Pipeline:
         for run in self._slots.values():
             view = self._views[run]
             if view.is_open():
-                yield from moving(view.run, view.parts, view.outlook, now)
+                yield from moving(view.run, view.parts, view.outlook, now, now - view.lead)
 
     def summary(self) -> Iterator[Sample]:
         """Series of the pipeline and its phases, without those of signals and of the settings."""

@@ -79,12 +79,15 @@ def standing(run: RunWithPhases, parts: Mapping[Part, Sequence[Phase]], usual: C
 
 
 def moving(
-    run: RunWithPhases, parts: Mapping[Part, Sequence[Phase]], outlook: Outlook | None, now: int
+    run: RunWithPhases, parts: Mapping[Part, Sequence[Phase]], outlook: Outlook | None, now: int, there: int
 ) -> Iterator[Sample]:
-    """What changes with time, of a run under way; with `standing` all series of its slot."""
+    """What changes with time, of a run under way; with `standing` all series of its slot.
+
+    there: now by the sender's clock, by which the beginnings were told.
+    """
     pipeline, slot = run.run.pipeline, str(run.run.slot)
     where = (pipeline, slot)
-    yield Sample(pipelines.SLOT_RUN_DURATION, where, _seconds(run.run.started, now))
+    yield Sample(pipelines.SLOT_RUN_DURATION, where, _seconds(run.run.started, there))
     if outlook is not None:
         yield from _left(pipelines.RUN_ETA, where, outlook.run, now)
         overdue = outlook.overdue + max(0, now - outlook.at) if outlook.overdue else max(0, now - outlook.run.p90)
@@ -93,7 +96,7 @@ def moving(
         if all(item.ended is not None for item in executions):
             continue
         labels = (pipeline, slot, phase, subphase)
-        yield Sample(pipelines.SLOT_PHASE_DURATION, labels, _seconds(_first(executions), now))
+        yield Sample(pipelines.SLOT_PHASE_DURATION, labels, _seconds(_first(executions), there))
         ends = outlook.phases.get(phase) if outlook is not None and not subphase else None
         if ends is not None:
             yield from _left(pipelines.PHASE_ETA, labels[:3], ends, now)

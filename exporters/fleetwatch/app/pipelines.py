@@ -140,7 +140,7 @@ class Pipelines:
             for name, pipeline in self._pipelines.items()
             if name not in self._periods
             and not pipeline.open_runs()
-            and now - max(pipeline.known.last_completion or 0, pipeline.known.first_seen) >= self._forget_after
+            and now - max(pipeline.known.seen, pipeline.known.first_seen) >= self._forget_after
         ]
 
     def forget(self, history: History, name: str) -> None:

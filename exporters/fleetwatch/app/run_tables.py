@@ -1,16 +1,16 @@
-"""Runs and phases as rows of tables, for terminals and for export."""
+"""Runs and phases as tables for people at a terminal."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
 
+from fleetwatch.app.run_rows import usd
 from fleetwatch.reckon.compare import Difference, Otherwise, compare, otherwise
 from fleetwatch.reckon.eta import Past, Prediction
 from fleetwatch.reckon.measures import items_of
-from fleetwatch.reckon.pulse import SECOND
+from fleetwatch.reckon.pulse import SECOND, lead
 from fleetwatch.reckon.robust import median
 from fleetwatch.records.pipelines import Phase, Run, RunWithPhases
 
@@ -23,19 +23,6 @@ SHOW = (
     *("cpu", "memory_peak", "cost_usd"),
 )
 COMPARE = ("phase", "measure", "a", "b", "change", "verdict", "why")
-
-RUNS = (
-    *("pipeline", "run", "state", "result", "reason", "error_type", "started", "ended", "duration_s", "source"),
-    *("host", "instance", "version", "trace", "llm_cost_usd", "llm_calls", "llm_unpriced", "machine_cost_usd"),
-    "corrected",
-)
-PHASES = (
-    *("pipeline", "run", "execution", "phase", "subphase", "attempt", "state", "result", "reason", "error_type"),
-    *("started", "ended", "duration_s", "items_in", "items_out", "items_expected", "warnings", "artifacts"),
-    *("artifact_bytes", "errors", "cpu_s", "memory_peak_bytes", "read_bytes", "written_bytes"),
-    *("llm_cost_usd", "machine_cost_usd"),
-)
-SIGNALS = ("pipeline", "run", "execution", "phase", "subphase", "signal", "value")
 
 _BAD = ("failure", "error", "timeout")
 _LEAST_PAST = 5
@@ -55,7 +42,7 @@ def listed(runs: Iterable[RunWithPhases], now: int) -> list[tuple[object, ...]]:
             run.result or run.state,
             "" if run.reason in ("completed", "reported") else (run.error_type or run.reason),
             moment(run.started),
-            span(_seconds(run, now)),
+            span(_seconds(run, _there(run, now))),
             len({phase.phase for phase in phases}),
             len({phase.phase for phase in phases if phase.result in _BAD}),
             sum(items_of(phase.tally) for phase in phases if not phase.subphase),
@@ -75,7 +62,7 @@ def counted(runs: Sequence[RunWithPhases]) -> str:
 
 def shown(found: RunWithPhases, history: Sequence[RunWithPhases], now: int) -> list[tuple[object, ...]]:
     """Rows of SHOW: parts below their phase, a further attempt with its number."""
-    usual = _usual(history)
+    usual, now = _usual(history), _there(found.run, now)
     rows: list[tuple[object, ...]] = []
     for phase in _in_order(found.phases):
         took = _seconds(phase, now)
@@ -106,6 +93,7 @@ def shown(found: RunWithPhases, history: Sequence[RunWithPhases], now: int) -> l
 def told(found: RunWithPhases, history: Sequence[RunWithPhases], now: int) -> Iterator[str]:
     """What is to be said of a run above its table, line by line."""
     run, _ = found
+    now = _there(run, now)
     word = run.result or run.state
     why = (
         f" ({run.reason}{f', {run.error_type}' if run.error_type else ''})"
@@ -180,48 +168,6 @@ def _other(item: Otherwise) -> str:
     return f"{item.what}{of}: {item.a or 'none'} -> {item.b or 'none'}"
 
 
-# --- rows for programs
-
-
-def run_row(run: Run) -> tuple[object, ...]:
-    """A row of RUNS: exact, times in ISO 8601, empty where nothing is known."""
-    return (
-        *(run.pipeline, run.run, run.state, run.result, run.reason, run.error_type),
-        *_lasted(run),
-        *(run.source, run.host, run.instance, run.version, run.trace.hex()),
-        *(_usd(run.llm_cost), run.llm_calls, run.llm_unpriced, _usd(run.machine_cost), run.corrected),
-    )
-
-
-def phase_row(phase: Phase) -> tuple[object, ...]:
-    """A row of PHASES."""
-    tally, usage = phase.tally, phase.usage
-    return (
-        *(phase.pipeline, phase.run, phase.execution, phase.phase, phase.subphase, phase.attempt),
-        *(phase.state, phase.result, phase.reason, phase.error_type),
-        *_lasted(phase),
-        *(tally.items_in, tally.items_out, _or_empty(tally.expected), tally.warnings),
-        *(tally.artifacts, tally.artifact_bytes, " ".join(f"{kind}={number}" for kind, number in tally.errors)),
-        *("" if usage.cpu is None else _exact(usage.cpu), _or_empty(usage.memory_peak)),
-        *(_or_empty(usage.read), _or_empty(usage.written), _usd(phase.llm_cost), _usd(phase.machine_cost)),
-    )
-
-
-def signal_rows(phase: Phase) -> Iterator[tuple[object, ...]]:
-    """Rows of SIGNALS."""
-    for name, value in phase.tally.signals:
-        yield phase.pipeline, phase.run, phase.execution, phase.phase, phase.subphase, name, value
-
-
-def as_object(found: RunWithPhases) -> dict[str, Any]:
-    """A run with its phases and their signals, for JSON."""
-    phases = [
-        {**dict(zip(PHASES, phase_row(phase), strict=True)), "signals": dict(phase.tally.signals)}
-        for phase in found.phases
-    ]
-    return {**dict(zip(RUNS, run_row(found.run), strict=True)), "phases": phases}
-
-
 # --- how values are told
 
 
@@ -245,11 +191,6 @@ def moment(ns: int | None) -> str:
     return "" if ns is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns / SECOND))
 
 
-def usd(nano: int) -> str:
-    """Nano-USD as dollars, every digit."""
-    return f"{Decimal(nano).scaleb(-9):.9f}"
-
-
 def cost(of: Run | Phase) -> str:
     """What is known of LLM calls and machine together; `at least` where a call has no price."""
     known = [part for part in (of.llm_cost, of.machine_cost) if part is not None]
@@ -258,31 +199,13 @@ def cost(of: Run | Phase) -> str:
     return ("at least " if isinstance(of, Run) and of.llm_unpriced else "") + f"{Decimal(sum(known)).scaleb(-9):.6f}"
 
 
-def _lasted(of: Run | Phase) -> tuple[str, str, str]:
-    return _iso(of.started), _iso(of.ended), "" if of.ended is None else _exact(of.ended - of.started)
-
-
-def _iso(ns: int | None) -> str:
-    """To the microsecond, which is what other programs read."""
-    if ns is None:
-        return ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // SECOND)) + f".{ns % SECOND // 1000:06d}Z"
-
-
-def _exact(ns: int) -> str:
-    return f"{Decimal(ns).scaleb(-9):.9f}"
-
-
-def _usd(nano: int | None) -> str:
-    return "" if nano is None else usd(nano)
-
-
-def _or_empty(value: int | None) -> object:
-    return "" if value is None else value
-
-
 def _seconds(of: Run | Phase, now: int) -> float:
     return max(0, (of.ended if of.ended is not None else now) - of.started) / SECOND
+
+
+def _there(run: Run, now: int) -> int:
+    """Now by the clock that told when the run began."""
+    return now - lead(run.started, run.first_seen, run.sent, run.seen)
 
 
 def _times(value: float, usual: float) -> str:

@@ -31,7 +31,7 @@ FIRING_SINCE = gauge(
 ACKNOWLEDGED_UNTIL = gauge(
     "alert.acknowledged_until.timestamp",
     unit="s",
-    help="When the first acknowledgement of an alert that fires ends, Unix time. From then on it is notified again.",
+    help="When the first acknowledgement of an alert that fires ends, Unix time; it may be notified again then.",
     labels=(ALERTNAME, DOMAIN, SEVERITY),
 )
 ACKNOWLEDGEMENTS = counter(

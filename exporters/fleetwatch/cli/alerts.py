@@ -23,6 +23,10 @@ COLUMNS = ("alert", "severity", "state", "about", "since", "who", "until", "why"
 FIELDS = ("alert", "severity", "state", "labels", "since", "who", "until", "why", "what", "silence")
 _SHOWN = 20
 """Alerts listed where one has to be chosen."""
+_AFTERWARDS = (
+    "If it still fires afterwards, Alertmanager reminds of it when repeat_interval has passed since its last message: "
+    "as shipped 4 h for a page, 1 d for a ticket."
+)
 
 _label_option = click.option(
     "--label",
@@ -75,17 +79,17 @@ def acknowledge(
     who: str | None,
     config: Path | None,
 ) -> None:
-    """Take on ALERT, which fires: nothing is sent about it for some time, then it is notified again.
+    """Take on ALERT, which fires: nothing is sent about it until the acknowledgement ends.
 
     Of that very alert, with all its labels: others of its name stay loud, also those that begin later. Should it end
     and fire again within the time, it stays quiet. A second time gives it another end, person and reason.
     """
     now = datetime.datetime.now(datetime.UTC)
     end = _end(now, period, until)
-    person, cause = _text("--who", who or _login()), _text("--why", why)
+    person, cause, pairs = _text("--who", who or _login()), _text("--why", why), _pairs(labels)
     with _alertmanager(config) as api:
         firing = api.alerts()
-        chosen = alerts.identities(firing, alert, _pairs(labels))
+        chosen = alerts.identities(firing, alert, pairs)
         if not chosen:
             told = f"does not fire; `fleetwatch alerts list --all` shows the {len(firing)} that do"
             raise click.ClickException(printable(f"{_wanted(alert, labels)}: {told}"))
@@ -93,10 +97,8 @@ def acknowledge(
         for done in alerts.acknowledge(api, chosen, who=person, why=cause, now=now, until=end):
             again = ", instead of the acknowledgement before" if done.again else ""
             click.echo(printable(f"{done.what}: acknowledged by {person} until {_utc(end)}{again} ({done.silence})"))
-    click.echo(
-        "Until then nothing is sent about it, neither if it ends nor if it fires again. To undo it: "
-        + printable(f"fleetwatch alerts unack {alert}")
-    )
+    click.echo("Until then nothing is sent about it, neither if it ends nor if it fires again.")
+    click.echo(_AFTERWARDS + printable(f" To undo it: fleetwatch alerts unack {alert}"))
 
 
 @command.command("unack")
@@ -105,9 +107,10 @@ def acknowledge(
 @click.option("--all", "everything", is_flag=True, help="All acknowledgements of the name and labels.")
 @config_option
 def undo(*, alert: str, labels: tuple[str, ...], everything: bool, config: Path | None) -> None:
-    """End the acknowledgement of ALERT, by its name or by the id of the silence: if it fires, it is notified again."""
+    """End the acknowledgement of ALERT, by its name or by the id of the silence."""
+    pairs = _pairs(labels)
     with _alertmanager(config) as api:
-        found = alerts.acknowledgements(api.silences(), alert, _pairs(labels))
+        found = alerts.acknowledgements(api.silences(), alert, pairs)
         if not found:
             raise click.ClickException(
                 printable(
@@ -117,11 +120,8 @@ def undo(*, alert: str, labels: tuple[str, ...], everything: bool, config: Path 
         _one_or_all([f"{alerts.told(alerts.matched(one))} ({one.id})" for one in found], alert, everything=everything)
         for one in found:
             api.expire(one.id)
-            click.echo(
-                printable(
-                    f"{alerts.told(alerts.matched(one))}: acknowledged no longer; if it fires, it is notified again"
-                )
-            )
+            click.echo(printable(f"{alerts.told(alerts.matched(one))}: acknowledged no longer"))
+    click.echo(_AFTERWARDS)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def command(
     """Run eight demo agents of two teams and a pipeline of ten phases until stopped.
 
     The agents have sub-agents, tools, evaluations and troubles: one loops, one hangs, one waits for a person. They send
-    real OpenTelemetry data about made-up work. The pipeline makes a report of a real trace every 45 seconds; some of
+    real OpenTelemetry data about made-up work. The pipeline makes a report of a real trace every 30 seconds; some of
     its runs fail.
     """
     run_id = secrets.token_hex(4)

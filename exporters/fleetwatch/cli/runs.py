@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetwatch.app import run_tables
+from fleetwatch.app import run_rows, run_tables
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
 from fleetwatch.cli._roster import ask, staleness
 from fleetwatch.ledger.query import parse_when
@@ -46,7 +46,7 @@ def command() -> None:
 @click.option("--until", help="Began before then.")
 @click.option("--result", "results", type=click.Choice(RESULTS), multiple=True, help="May be repeated.")
 @click.option("--running", is_flag=True, help="Only those under way.")
-@click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--most", type=click.IntRange(1, 1000), default=50, show_default=True, help="For all of them: export.")
 @config_option
 @format_option
 def list_runs(
@@ -70,7 +70,11 @@ def list_runs(
         at = ledger.checkpoint_at()
         if not found and pipeline is not None:
             _check_known(ledger, pipeline)
-    note = run_tables.counted(runs) if runs else "No run: `fleetwatch runs list` shows what senders told of pipelines."
+        is_empty = not found and not ledger.pipelines()
+    if is_empty:
+        note = "Nobody has told of a run so far; exporters/INSTRUMENT.md and exporters/README.md say how."
+    else:
+        note = run_tables.counted(runs) if runs else "No run is like that."
     if len(found) > most:
         note += f" There are more: --most {most}."
     show(style, run_tables.LIST, run_tables.listed(runs, time.time_ns()), note=note + (staleness(at) if runs else ""))
@@ -88,9 +92,9 @@ def show_run(run: str, pipeline: str | None, config: Path | None, style: str) ->
         history = _others(ledger, found)
     now = time.time_ns()
     if style == "json":
-        click.echo(json.dumps(run_tables.as_object(found), indent=2))
+        click.echo(json.dumps(run_rows.as_object(found), indent=2))
     elif style == "csv":
-        show(style, run_tables.PHASES, [run_tables.phase_row(phase) for phase in found.phases])
+        show(style, run_rows.PHASES, [run_rows.phase_row(phase) for phase in found.phases])
     else:
         for line in run_tables.told(found, history, now):
             click.echo(printable(line))
@@ -120,6 +124,7 @@ def compare(*, a: str, b: str, pipeline: str | None, everything: bool, config: P
         f"{name} = {run.run} ({run_tables.moment(run.started)})" for name, run in (("a", one.run), ("b", other.run))
     )
     title = f"{one.run.pipeline}: {', '.join(told)}"
+    others = [printable(line) for line in others]
     note = "\n".join([*others, *([] if rows else ["Nothing changed by more than past runs differ among themselves."])])
     show(style, run_tables.COMPARE, rows, title=title, note=note)
 
@@ -136,7 +141,7 @@ def export(
 ) -> None:
     """A row for each run, phase or signal of PIPELINE, or of all: CSV, or a JSON object a line. Money is exact."""
     start, end = _times(since, until)
-    columns = {"runs": run_tables.RUNS, "phases": run_tables.PHASES, "signals": run_tables.SIGNALS}[level]
+    columns = {"runs": run_rows.RUNS, "phases": run_rows.PHASES, "signals": run_rows.SIGNALS}[level]
     with open_ledger(config) as ledger:
         rows = _rows(ledger, level, pipeline, start, end)
         if style == "csv":
@@ -167,13 +172,13 @@ def _rows(
 ) -> Iterator[tuple[object, ...]]:
     for run in ledger.runs(pipeline=pipeline, since=since, until=until):
         if level == "runs":
-            yield run_tables.run_row(run)
+            yield run_rows.run_row(run)
             continue
         for phase in ledger.with_phases(run).phases:
             if level == "phases":
-                yield run_tables.phase_row(phase)
+                yield run_rows.phase_row(phase)
             else:
-                yield from run_tables.signal_rows(phase)
+                yield from run_rows.signal_rows(phase)
 
 
 def _times(since: str | None, until: str | None) -> tuple[int | None, int | None]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from fleetwatch.demo.pipeline import Order
 
-EVERY: Final = 45.0
+EVERY: Final = 30.0
 """Seconds from the beginning of a run to that of the next one."""
 _PATIENCE: Final = 5.0
 """Seconds that a run has to say how it ended when it is told to end."""

@@ -41,8 +41,8 @@ T = TypeVar("T")
 NAME: Final = "usage-report"
 WRITER: Final = Agent("report-writer", "service", 1)
 MODEL: Final = next(model for model in MODELS if model.requested == "gpt-4o")
-SLOWER_FROM: Final = 25
-"""Number of the run from which P07 takes three times as long: somebody changed it, and nobody noticed."""
+SLOWER_FROM: Final = 22
+"""Number of the run from which P07 takes more than three times as long: somebody changed it, and nobody noticed."""
 LONG_PROMPTS: Final = "prompts.long"
 TOKEN_RATE: Final = "tokens.rate"  # noqa: S105 - tokens of a language model
 
@@ -116,11 +116,11 @@ class Job:
         with run.phase("P00-fetch") as phase:
             with phase.part("read"):
                 found = report.lines(self._dice.uniform(0.7, 1), self._dice)
-                self._wait(0.5)
+                self._wait(0.4)
             phase.expect(len(found))
             files = []
             with phase.part("cut") as part:
-                for number, block in enumerate(self._paced(report.blocks(found), 2.5 / 18)):
+                for number, block in enumerate(self._paced(report.blocks(found), 2 / 18)):
                     file = self._folder / f"block-{number:02}.csv"
                     report.write(file, block)
                     part.artifact(file)
@@ -133,7 +133,7 @@ class Job:
     def _verify(self, run: Run, files: list[Path]) -> list[str]:
         with run.phase("P01-verify") as phase:
             found: list[str] = []
-            for file in self._paced(files, 2 / 18):
+            for file in self._paced(files, 1.5 / 18):
                 block = report.verified(file)
                 phase.items(len(block))
                 found += block
@@ -143,7 +143,7 @@ class Job:
         with run.phase("P02-parse", expect=len(lines)) as phase:
             rows: list[Row] = []
             with phase.part("fields") as part:
-                for block in self._paced(report.blocks(lines), 3.5 / 18):
+                for block in self._paced(report.blocks(lines), 2.5 / 18):
                     part.items(len(block), "in")
                     for line in block:
                         try:
@@ -167,7 +167,7 @@ class Job:
                 shards["long" if row.context >= report.LONG else "short"].append(row)
             phase.items(len(rows), "in")
             phase.count(LONG_PROMPTS, len(shards["long"]))
-            for name, shard in self._paced(shards.items(), 1):
+            for name, shard in self._paced(shards.items(), 0.7):
                 file = self._folder / f"{name}.csv"
                 file.write_text("\n".join(f"{row.minute},{row.context},{row.generated}" for row in shard))
                 phase.artifact(file)
@@ -182,7 +182,7 @@ class Job:
         def minutes(shard: list[Row]) -> dict[int, int]:
             with run.phase("P04-minutes", expect=len(shard)) as phase:
                 found: list[Row] = []
-                for start in self._paced(range(0, len(shard), report.BLOCK), 0.3):
+                for start in self._paced(range(0, len(shard), report.BLOCK), 0.2):
                     found += shard[start : start + report.BLOCK]
                     phase.items(min(report.BLOCK, len(shard) - start))
                 return report.by_minute(found)
@@ -190,7 +190,7 @@ class Job:
         def ranks() -> dict[str, int]:
             with run.phase("P05-ranks") as phase:
                 phase.items(len(rows), "in")
-                self._wait(2)
+                self._wait(1.5)
                 found = report.quantiles(rows)
                 phase.items(len(found))
                 return found
@@ -204,7 +204,7 @@ class Job:
         for attempt in run.attempts("P06-pack", most=2, wait=0.5 / self._order.speed, optional=True):
             with attempt as phase:
                 ends = "killed" if self._order.packer_is_killed and phase.attempt == 1 else "well"
-                for name in self._paced(shards, 0.8):
+                for name in self._paced(shards, 0.6):
                     file = self._folder / f"{name}.csv"
                     phase.run([sys.executable, "-S", "-c", report.PACKER, str(file), ends])
                     phase.artifact(file.with_suffix(".csv.gz"))
@@ -213,7 +213,7 @@ class Job:
     def _forecast(self, run: Run, minutes: list[dict[int, int]]) -> report.Trend:
         with run.phase("P07-forecast", expect=len(minutes)) as phase:
             together: dict[int, int] = {}
-            for found in self._paced(minutes, 7.5 if self._order.number >= SLOWER_FROM else 2.5):
+            for found in self._paced(minutes, 7 if self._order.number >= SLOWER_FROM else 2):
                 for minute, tokens in found.items():
                     together[minute] = together.get(minute, 0) + tokens
                 phase.items()
@@ -271,7 +271,7 @@ class Job:
         with run.phase("P09-report") as phase:
             file = self._folder / "report.json"
             file.write_text(json.dumps(found))
-            self._wait(1)
+            self._wait(0.7)
             phase.artifact(file)
             phase.items(len(found))
 

@@ -21,7 +21,7 @@ from fleetwatch.dialects.parts import pipeline_facts as facts
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch
 from fleetwatch.dialects.parts.identity import parent_of, span_ids
 from fleetwatch.dialects.parts.pipeline_facts import Found, text
-from fleetwatch.dialects.parts.pipeline_results import ending_of
+from fleetwatch.dialects.parts.pipeline_results import ended
 from fleetwatch.dialects.parts.resource import Resource
 from fleetwatch.dialects.parts.text import clean
 from fleetwatch.records.agents import Step
@@ -127,45 +127,28 @@ def _is_timely(span: Span, batch: Batch) -> bool:
 
 
 def _run(span: Span, name: str, resource: Resource, found: Found, told: SpanMapping, batch: Batch) -> RunReport:  # noqa: PLR0917 - what it is made of
-    ending = ending_of(span, found, "")
     return RunReport(
+        **ended(span, found, "", batch.now),
         pipeline=_named(found, told.pipeline) or name,
         run=_named(found, told.run_id) or span.trace_id.hex(),
-        at=min(span.end_time_unix_nano, batch.now),
-        state="ended",
-        result=ending.result,
-        reason=ending.reason,
-        error_type=ending.error_type,
-        started=span.start_time_unix_nano,
-        ended=span.end_time_unix_nano,
         source="spans",
-        trace=span.trace_id,
-        span=span.span_id,
         host=resource.host,
         instance=resource.instance,
     )
 
 
 def _phase(span: Span, name: str, resource: Resource, found: Found, mapping: _Mapping, batch: Batch) -> PhaseReport:  # noqa: PLR0917 - as above
-    told, ending = mapping.told, ending_of(span, found, "")
+    told = mapping.told
     counted = [facts.count(found.get(key)) if key else None for key in (told.items_in, told.items, told.artifacts)]
     items_in, items_out, artifacts = (number or 0 for number in counted)
     is_counted = any(number is not None for number in counted)
     return PhaseReport(
+        **ended(span, found, "", batch.now),
         pipeline="",
         run="",
         execution=span.span_id.hex(),
         phase=_named(found, told.phase_name) or name,
-        at=min(span.end_time_unix_nano, batch.now),
-        state="ended",
-        result=ending.result,
-        reason=ending.reason,
-        error_type=ending.error_type,
-        started=span.start_time_unix_nano,
-        ended=span.end_time_unix_nano,
         source="spans",
-        trace=span.trace_id,
-        span=span.span_id,
         parent=parent_of(span),
         child_of_run=mapping.only_children,
         host=resource.host,

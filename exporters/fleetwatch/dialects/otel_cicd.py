@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -27,7 +27,7 @@ from fleetwatch.dialects.parts import pipeline_facts as facts
 from fleetwatch.dialects.parts.dialect import EARLIEST, MAX_LEAD, Batch, Dialect
 from fleetwatch.dialects.parts.identity import parent_of, span_ids
 from fleetwatch.dialects.parts.pipeline_facts import Found, text
-from fleetwatch.dialects.parts.pipeline_results import ending_of
+from fleetwatch.dialects.parts.pipeline_results import ended
 from fleetwatch.dialects.parts.resource import PipelineRun, Resource
 from fleetwatch.dialects.parts.text import UNKNOWN, clean
 from fleetwatch.dialects.parts.versions import count_unknown
@@ -120,8 +120,7 @@ class _Told:
     def __init__(self, span: Span, resource: Resource, found: Found, batch: Batch) -> None:
         self.span, self.resource, self.found = span, resource, found
         self.own = batch.scope.name == facts.SCOPE
-        self._at = min(span.end_time_unix_nano, batch.now)
-        self._source = "instrument" if self.own else "spans"
+        self._now = batch.now
 
     def task(self) -> str | None:
         """Name of the phase that the span is; None for what is none."""
@@ -136,27 +135,17 @@ class _Told:
         return job.pipeline if job is not None else None
 
     def phase(self, name: str, ids: bytes, parent: bytes) -> PhaseReport:
-        span, found = self.span, self.found
+        found = self.found
         task = facts.task_of(found, name)
         pipeline, run = self._run_of_phase()
-        ending = ending_of(span, found, self._task_result())
         return PhaseReport(
+            **self._ended(self._task_result()),
             pipeline=pipeline,
             run=run,
             execution=task.execution if self._is_unique(task.execution) else ids[16:].hex(),
             phase=task.phase,
             subphase=task.subphase,
-            at=self._at,
             attempt=task.attempt,
-            state="ended",
-            result=ending.result,
-            reason=ending.reason,
-            error_type=ending.error_type,
-            started=span.start_time_unix_nano,
-            ended=span.end_time_unix_nano,
-            source=self._source,
-            trace=ids[:16],
-            span=ids[16:],
             parent=parent,
             host=self._host(),
             usage=facts.usage_of(found),
@@ -171,26 +160,20 @@ class _Told:
         named_here = any(key in found for key in _PIPELINES)
         if not pipeline or not (result or (not parent and (named_here or (told is not None and told.result)))):
             return None
-        ending = ending_of(span, found, result or (told.result if told is not None else ""))
         return RunReport(
+            **self._ended(result or (told.result if told is not None else "")),
             pipeline=pipeline,
             run=self._run_id() or span.trace_id.hex(),
-            at=self._at,
-            state="ended",
-            result=ending.result,
-            reason=ending.reason,
-            error_type=ending.error_type,
-            started=span.start_time_unix_nano,
-            ended=span.end_time_unix_nano,
-            source=self._source,
-            trace=span.trace_id,
-            span=span.span_id,
             host=self._host(),
             instance=self.resource.instance or text(found, facts.PROCESS),
             version=text(found, facts.VERSION),
             cores=facts.count(found.get(facts.CORES), facts.MOST_CORES) or None,
             usage=facts.usage_of(found),
         )
+
+    def _ended(self, result: str) -> dict[str, Any]:
+        source = "instrument" if self.own else "spans"
+        return {**ended(self.span, self.found, result, self._now), "source": source}
 
     def _job(self) -> PipelineRun | None:
         """The resource, where it reports a job and the span is that: those inside it say themselves what they are."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from fleetwatch.instrument import outcome
 from fleetwatch.instrument.phase import Phase
 
 if TYPE_CHECKING:
     from fleetwatch.instrument.run import Run
+
+
+_LONGEST: Final = 86_400.0
 
 
 class Attempt(Phase):
@@ -37,7 +40,7 @@ class Attempts:
     def __init__(
         self, run: Run, name: str, *, most: int, on: tuple[type[BaseException], ...], wait: float, optional: bool
     ) -> None:
-        self._run, self._name, self._most, self._on, self._wait = run, name, max(1, most), on, wait
+        self._run, self._name, self._most, self._on, self._wait = run, name, max(1, most), on, max(0.0, wait)
         self._optional = optional
         self._number = 0
         self._done = False
@@ -73,8 +76,8 @@ class Attempts:
         return attempt
 
     def _pause(self) -> float:
-        """Seconds before this attempt: twice as long each time."""
-        return self._wait * 2.0 ** (self._number - 2) if self._number > 1 else 0.0
+        """Seconds before this attempt: twice as long each time, up to a day."""
+        return min(_LONGEST, self._wait * 2.0 ** min(self._number - 2, 30)) if self._number > 1 else 0.0
 
     def tried(self, attempt: Attempt, error: BaseException | None) -> bool:
         """Whether the error, if there is one, stays inside because there is another attempt."""

@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, Tracer, TracerProvider
 
 from fleetwatch import __version__
 from fleetwatch.instrument import names
+from fleetwatch.instrument.work import Process
 
 log = logging.getLogger("fleetwatch.instrument")
 
@@ -21,7 +22,10 @@ _ENDED_ON_PURPOSE: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Entered:
-    """A span that is entered as a block, or piece by piece as generators are."""
+    """A span that is entered as a block, or piece by piece as generators are.
+
+    Who is entered once more while it is open stays the same, and ends when it is left as often.
+    """
 
     def __init__(self) -> None:
         self._span: Span = trace.INVALID_SPAN
@@ -29,8 +33,13 @@ class Entered:
         self._token: Token[context.Context] | None = None
         self._generation = -1
         """`Process.generation` in which it began: a child that was forked inside the block holds a copy only."""
+        self._entered = 0
 
     def __enter__(self) -> Self:
+        if self._entered and self._generation == Process.generation:  # by a recursion, or by several threads or tasks
+            self._entered += 1
+            return self
+        self._entered = 1
         self.begin()
         self.attach()
         return self
@@ -38,8 +47,11 @@ class Entered:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.detach()
-        self.end(error)
+        self._entered -= 1
+        if self._entered < 1:
+            self._entered = 0
+            self.detach()
+            self.end(error)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -70,7 +82,9 @@ class Entered:
 def short(text: object) -> str:
     """A name as it is sent."""
     try:
-        return str(text)[:_LONGEST]
+        name = str(text)[:_LONGEST]
+        # Of a file's name it may be none in UTF-8, and for that the exporter would drop all that goes with it.
+        return name if name.isascii() else name.encode("utf-8", "replace").decode()
     except Exception:  # an object of the application whose __str__ fails
         return ""
 

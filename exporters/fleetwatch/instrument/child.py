@@ -35,8 +35,12 @@ def run(phase: Phase, args: Any, options: dict[str, Any]) -> subprocess.Complete
     """As `subprocess.run`, whose order of things this follows: a child is killed when its time is up."""
     check, timeout, given = (options.pop(name, default) for name, default in _OWN)
     if options.pop("capture_output", False):
+        if options.get("stdout") is not None or options.get("stderr") is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
         options["stdout"] = options["stderr"] = subprocess.PIPE
     if given is not None:
+        if options.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be used.")
         options["stdin"] = subprocess.PIPE
     base = options.pop("env", None)
     options["env"] = {**(os.environ if base is None else base), **_context_of(phase)}
@@ -50,9 +54,10 @@ def run(phase: Phase, args: Any, options: dict[str, Any]) -> subprocess.Complete
             raise
         finally:
             _ended(phase, process)
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     if check:
-        subprocess.CompletedProcess(process.args, process.returncode, out, err).check_returncode()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        done.check_returncode()
+    return done
 
 
 _OWN = (("check", True), ("timeout", None), ("input", None))

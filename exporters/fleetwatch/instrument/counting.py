@@ -34,14 +34,14 @@ class Counting:
         self._number = next(_numbers)
         self._began_in = Process.generation
         self.items_in = self.items_out = self.warnings = self.artifacts = self.artifact_bytes = 0
-        self.expected: int | None = None if expected is None else max(0, _whole(expected, "expect"))
+        self.expected: int | None = None if expected is None else max(0, whole(expected, "expect"))
         self.errors: dict[str, int] = {}
         self.signals: dict[str, float] = {}
 
     def items(self, n: int = 1, direction: Literal["out", "in"] = "out") -> None:
         """So many items more are done, or have come in."""
-        if type(n) is not int:
-            n = _whole(n, "items")
+        if type(n) is not int or type(direction) is not str:
+            n, direction = whole(n, "items"), short(direction)  # type: ignore[assignment]  # looked at below
         if n <= 0 or self._began_in != Process.generation:
             return
         if direction == "out":
@@ -57,7 +57,7 @@ class Counting:
 
     def expect(self, n: int) -> None:
         """It will have put out so many items when it is done."""
-        n = _whole(n, "expect")
+        n = whole(n, "expect")
         if self._here() and n >= 0:
             self.expected = n
 
@@ -66,12 +66,12 @@ class Counting:
         name = error_type(kind) if isinstance(kind, BaseException) else short(kind)
         if isinstance(kind, BaseException) and not self._first_time(kind):
             return
-        n = _whole(n, "error")
+        n = whole(n, "error")
         if n > 0:
             self._add_error(name[:_LONGEST] or "error", n)
 
     def warning(self, n: int = 1) -> None:
-        n = _whole(n, "warning")
+        n = whole(n, "warning")
         if n > 0 and self._here():
             with self._lock:
                 self.warnings += n
@@ -88,7 +88,7 @@ class Counting:
                 size = os.stat(path).st_size if path is not None else 0
             except Exception:  # it is elsewhere by now, or an address of something else
                 size = 0
-        self._add_artifact(max(0, _whole(size, "artifact")))
+        self._add_artifact(max(0, whole(size, "artifact")))
 
     def signal(self, name: str, value: float) -> None:
         """A value of the domain as it is now, like a pressure."""
@@ -154,7 +154,7 @@ class Counting:
             self._outer._put(name, value, add=add)
 
 
-def _whole(value: object, where: str) -> int:
+def whole(value: object, where: str) -> int:
     """0 for what is no number."""
     try:
         return min(_LARGEST, int(value))  # type: ignore[call-overload,no-any-return]  # whatever came: a number of numpy too

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from typing import Final, Literal, NamedTuple, get_args
 
-from fleetwatch.instrument.block import error_type
+from fleetwatch.instrument.block import error_type, short
 
 Result = Literal["success", "failure", "error", "timeout", "cancellation", "skip"]
 RESULTS: Final = frozenset(get_args(Result))
@@ -18,6 +18,7 @@ RESULTS: Final = frozenset(get_args(Result))
 GOOD: Final = frozenset({"success", "skip"})
 _STOPPED: Final = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
 _SIGNALLED: Final = 128
+_LONGEST: Final = 100
 _LATE: Final = (TimeoutError, subprocess.TimeoutExpired)
 
 
@@ -34,6 +35,8 @@ def of(error: BaseException | None) -> Outcome:
         return Outcome()
     if isinstance(error, subprocess.CalledProcessError):
         return of_child(error.returncode)
+    if isinstance(error, BaseExceptionGroup):
+        return _of_group(error)
     result, reason = "failure", "exception"
     if isinstance(error, _STOPPED):
         return Outcome("cancellation", reason, "cancelled")
@@ -45,6 +48,21 @@ def of(error: BaseException | None) -> Outcome:
         # A worker of concurrent.futures or joblib that was killed, mostly for want of memory; no status is told.
         result, reason = "error", "killed"
     return Outcome(result, reason, error_type(error))
+
+
+def reported(kind: str, result: Result) -> Outcome:
+    """As the application says it."""
+    known = isinstance(result, str) and result in RESULTS
+    return Outcome(result if known else "failure", "reported", short(kind)[:_LONGEST] or "error")
+
+
+def _of_group(group: BaseExceptionGroup[BaseException]) -> Outcome:
+    """What all of them say where they say the same, as when a group of tasks is cancelled or one of them fails."""
+    told = {of(error) for error in group.exceptions}
+    if len(told) == 1:
+        return told.pop()
+    results = {each.result for each in told}
+    return Outcome(results.pop() if len(results) == 1 else "failure", "exception", error_type(group))
 
 
 def _of_exit(code: object) -> Outcome:

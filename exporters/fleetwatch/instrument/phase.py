@@ -16,7 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from fleetwatch.instrument import child, names, outcome
 from fleetwatch.instrument.block import Entered, short, trouble
-from fleetwatch.instrument.counting import Counting, fit
+from fleetwatch.instrument.counting import Counting, fit, whole
 from fleetwatch.instrument.outcome import Outcome
 from fleetwatch.instrument.usage import Account, Peak, Share, Usage
 from fleetwatch.instrument.work import Process
@@ -60,7 +60,7 @@ class Phase(Counting, Entered):
         self.name = short(name) or "unknown"
         self.run_ = run
         self._given = run
-        self.attempt = attempt
+        self.attempt = max(1, whole(attempt, "attempt"))
         self.optional = optional
         self.of = of
         self.of_name = short(of_name)
@@ -97,8 +97,7 @@ class Phase(Counting, Entered):
 
         failure: the work was done and is not good. error: it could not be done.
         """
-        known = result if result in outcome.RESULTS else "failure"
-        self._said = Outcome(known, "reported", short(kind)[:100] or "error")
+        self._said = outcome.reported(kind, result)
 
     def skip(self) -> None:
         """There was nothing to do."""
@@ -147,6 +146,11 @@ class Phase(Counting, Entered):
             self._end(self.run_, error)
         except Exception:
             trouble("end of phases")
+
+    def left_open(self) -> None:
+        """Its run has ended: what is taken from here on is not its, and it is shown no more until it ends too."""
+        if self._share is not None:
+            PHASES.end(self._share)
 
     def judged(self, error: BaseException | None = None) -> Outcome:
         """How it ends; an exception has the last word."""

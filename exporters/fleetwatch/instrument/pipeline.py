@@ -57,6 +57,7 @@ class Joined(Run):
 
     def _end(self, error: BaseException | None) -> None:
         self.outcome = outcome.of(error)
+        self.open.end_run(self)
 
 
 class Pipelines:

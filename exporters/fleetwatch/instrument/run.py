@@ -141,8 +141,7 @@ class Run(Entered):
         self, kind: str = "error", *, result: Literal["failure", "error", "timeout", "cancellation"] = "failure"
     ) -> None:
         """It did not end well, and neither an exception nor a phase says so. kind: a short word."""
-        known = result if result in outcome.RESULTS else "failure"
-        self._said = Outcome(known, "reported", short(kind)[:100] or "error")
+        self._said = outcome.reported(kind, result)
 
     def skip(self) -> None:
         """There was nothing to do."""

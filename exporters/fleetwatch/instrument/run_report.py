@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Meter, MeterProvider, Observation
@@ -39,6 +40,7 @@ _MOST_BEATS: Final = 900
 """Runs and phases that one collection tells of through events, each, the oldest first: the SDK's queue takes 2,048."""
 
 Attributes = Mapping[str, str | int]
+T = TypeVar("T")
 
 
 class Room:
@@ -54,6 +56,13 @@ class Room:
             if self._left == -1:
                 log.info("no gauges of further runs and phases, events instead: there were %d by now", MOST_TOLD)
             return self._left >= 0
+
+    def of(self, open_: dict[T, Told]) -> Iterator[tuple[T, Told]]:
+        """All that is open; who was not asked before is let in, or not."""
+        for each, told in list(open_.items()):
+            if told.let_in is None:
+                told.let_in = self.take()
+            yield each, told
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -108,6 +117,10 @@ class OpenRuns:
 
     def end_run(self, run: Run) -> None:
         self._runs.pop(run, None)
+        for phase in list(self._phases):
+            if phase.run_ is run:
+                self._phases.pop(phase, None)
+                phase.left_open()
 
     def begin_phase(self, phase: Phase, attributes: Attributes) -> None:
         self._phases[phase] = Told(attributes)
@@ -122,18 +135,10 @@ class OpenRuns:
             room.after_fork()
 
     def _open_runs(self) -> Iterator[tuple[Run, Attributes]]:
-        for run, told in list(self._runs.items()):
-            if told.let_in is None:
-                told.let_in = self._room_of_runs.take()
-            if told.let_in:
-                yield run, told.attributes
+        return ((run, told.attributes) for run, told in self._room_of_runs.of(self._runs) if told.let_in)
 
     def _open_phases(self) -> Iterator[tuple[Phase, Told]]:
-        for phase, told in list(self._phases.items()):
-            if told.let_in is None:
-                told.let_in = self._room_of_phases.take()
-            if told.let_in:
-                yield phase, told
+        return ((phase, told) for phase, told in self._room_of_phases.of(self._phases) if told.let_in)
 
     def _heartbeat(self) -> Iterator[Observation]:
         now = time.time()
@@ -152,16 +157,16 @@ class OpenRuns:
         The SDK holds a lock of its own while it collects, which to emit does not take.
         """
         now = time.time_ns()
-        runs = [(run, told.attributes) for run, told in list(self._runs.items()) if told.let_in is False]
-        for run, attributes in runs[:_MOST_BEATS]:
-            run.tell(names.RUN_BEAT, now, {**attributes, **run.facts(), names.BEAT_INTERVAL: interval})
-        phases = [
-            (phase, told.attributes)
-            for phase, told in list(self._phases.items())
-            if told.let_in is False or not told.is_whole
-        ]
-        for phase, attributes in phases[:_MOST_BEATS]:
-            phase.tell(names.PHASE_BEAT, now, {**attributes, **phase.told_so_far()})
+        runs = ((run, told) for run, told in self._room_of_runs.of(self._runs) if not told.let_in)
+        for run, told in islice(runs, _MOST_BEATS):
+            run.tell(names.RUN_BEAT, now, {**told.attributes, **run.facts(), names.BEAT_INTERVAL: interval})
+        phases = (
+            (phase, told)
+            for phase, told in self._room_of_phases.of(self._phases)
+            if not told.let_in or not told.is_whole
+        )
+        for phase, told in islice(phases, _MOST_BEATS):
+            phase.tell(names.PHASE_BEAT, now, {**told.attributes, **phase.told_so_far()})
 
     def _run_start(self) -> Iterator[Observation]:
         for run, attributes in self._open_runs():

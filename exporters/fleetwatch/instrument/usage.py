@@ -191,7 +191,9 @@ class Account:
     def end(self, share: Share) -> Usage:
         with self._lock:
             self._spread()
-            self._open.pop(share, None)
+            if share not in self._open:  # its run ended before it
+                return self._usage(share, share.cpu)
+            del self._open[share]
             if share.outer is not None:
                 share.outer.inner -= 1
             cpu = share.cpu

@@ -77,6 +77,8 @@ class PipelineCounts:
     def run(self, before: Run | None, after: Run) -> None:
         """Count what became of a run. before: as it was when the transaction began."""
         label = self._pipeline(after.pipeline)
+        if before is None and label == OTHER:
+            self._counts.note_overflow(pipelines.RUNS, "pipeline")
         if after.is_counted and not (before and before.is_counted):
             self._counts.add(pipelines.RUNS, (label, after.result, after.reason))
             self._counts.observe(pipelines.RUN_DURATION, (label, after.result), (after.ended or 0) - after.started)

@@ -4,7 +4,7 @@ What reports become is reckoned in reckon.runs; here is what is done with it. Wh
 
     after `grace`   an end whose start nobody told is counted as it is; a run that fell quiet is settled: what it cost
                     is told
-    after a minute   phases that are open in a run that ended are given up
+    after PATIENCE  phases that are open in a run that ended are given up
     later           calls that come to a settled run are added
 """
 
@@ -51,6 +51,10 @@ PATIENCE = 60 * 10**9
 """Nanoseconds that the end of a phase is waited for when its run has ended and nothing more is told of it: another
 process may have it, and a Collector that holds what was refused.
 """
+LONG_PATIENCE = 900 * 10**9
+"""The same of a sender that does not report at intervals: it may tell in batches, every few minutes."""
+MOST_PATIENCE = _DAY
+"""The same of a phase that began after its run had ended: the run goes on, as in Airflow after a task was cleared."""
 PER_CALL = 1_000_000
 """Nanoseconds for which a settled run is left alone for each of its calls."""
 LOOK = 3600 * 10**9
@@ -173,7 +177,10 @@ class Pipelines:
     def resume(self, now: int) -> None:
         """Go on with what an earlier process left: what was under way while nobody listened comes again."""
         self._slots.shrink()
-        self._db.execute("UPDATE pipeline_runs SET due = max(due, ?) WHERE due > 0", (now + self._grace,))
+        # No later than it can be: the clock may have been set back meanwhile.
+        self._db.execute(
+            "UPDATE pipeline_runs SET due = min(max(due, ?), ?) WHERE due > 0", (now + self._grace, now + _DAY)
+        )
         self._next_due = None
         rows = self._db.execute(
             "SELECT pipeline, run FROM pipeline_runs WHERE state <> 'ended' OR slot IS NOT NULL ORDER BY number"
@@ -301,16 +308,17 @@ class Pipelines:
             held.touch_phases()
             self._costs.charge(held, now, now - LONG)
             held.due = now + LOOK if run.trace else 0
-        elif run.seen + self._grace > now:
+        elif run.seen <= now < run.seen + self._grace:
             held.due = run.seen + self._grace
         else:
             held.is_over = True
-            lost = run.seen + max(self._grace, PATIENCE)
-            is_open = any(phase.ended is None for phase in held.phases.values())
-            if is_open and lost <= now:
+            lost = _lost(held)
+            # Heard of after now: our clock led, and was set right since.
+            if lost and (lost <= now or run.seen > now):
                 self._intake.give_up(held, now)
+                lost = 0
             again = self._costs.settle(held, now)
-            held.due = now + max(again, 1) if again is not None else lost if is_open and lost > now else 0
+            held.due = lost if again is None else now + max(again, 1)
 
     def _call_late(self, traces: Iterable[bytes], now: int) -> None:
         """Look again at settled runs to whose traces calls came."""
@@ -331,6 +339,17 @@ class Pipelines:
         self._books.forget(pipeline)
         gone = [(name, json.dumps(labels)) for name, labels in self._counts.forget(catalogue.PIPELINE, pipeline)]
         self._db.executemany("DELETE FROM released WHERE metric = ? AND labels = ?", gone)
+
+
+def _lost(held: HeldRun) -> int:
+    """When open phases of an ended run are given up; 0 where there are none."""
+    run = held.run
+    begun = [phase.started for phase in held.phases.values() if phase.ended is None]
+    if not begun:
+        return 0
+    if max(begun) > (run.ended or 0):
+        return run.seen + MOST_PATIENCE
+    return run.seen + (LONG_PATIENCE if run.interval is None else PATIENCE)
 
 
 def _facts(run: Run | None) -> Run | None:

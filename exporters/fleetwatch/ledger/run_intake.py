@@ -98,8 +98,8 @@ class Intake:
         if phase is None and len(held.phases) >= self._bounds.max_executions:
             self._rejected_now["too_many"] += 1
             return
-        if phase is None:
-            self._books.admit_phase(pipeline, name, part)
+        # Also of one that is known: its name may have been forgotten while it lasts.
+        self._books.admit_phase(pipeline, name, part)
         self._merge(held, heard, now, heard=True)
         merged = reckon.merge_phase(phase, report, now, self._books.counters_of(pipeline))
         if merged != phase:

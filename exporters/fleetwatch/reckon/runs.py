@@ -158,7 +158,8 @@ def merge_run(run: Run | None, report: RunReport, now: int, *, heard: bool = Fal
         return values
     values = _with_last_words(values, report, _HEARD if heard else report.at)
     return values._replace(
-        seen=max(run.seen, now),
+        # Not the largest: after our clock was set back what came last came now.
+        seen=now,
         first_seen=min(run.first_seen, now),
         sent=max(run.sent, report.at),
         usage=_most_usage(run.usage, report.usage),

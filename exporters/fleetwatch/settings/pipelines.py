@@ -46,7 +46,7 @@ class PipelineThreshold(Section, frozen=True, kw_only=True):
 
     alert: Annotated[str, why("Name of the alert: PhaseSlower, RunOverdue, ….")]
     pipeline: Annotated[str, why("Name of the pipeline; * for all.")] = "*"
-    phase: Annotated[str, why("Name of the phase; * for all.")] = "*"
+    phase: Annotated[str, why("Name of the phase; empty for the whole run; * for both.")] = "*"
     threshold: Annotated[float | None, why("In the unit that the alert's runbook names; empty: the usual one.")] = None
     severity: Annotated[Literal["", "page", "ticket", "info"], why("Empty: the usual one.")] = ""
 

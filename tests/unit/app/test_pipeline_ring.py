@@ -22,14 +22,18 @@ def at(seconds: float) -> int:
 
 
 def shown(
-    run: RunWithPhases, now: float = 100, usual: Sequence[str] = (), outlook: Outlook | None = None
+    run: RunWithPhases,
+    now: float = 100,
+    usual: Sequence[str] = (),
+    outlook: Outlook | None = None,
+    there: float | None = None,
 ) -> dict[str, Shown]:
     """Metric -> labels without pipeline and slot -> value, as Prometheus reads it."""
     parts = grouped(run, lambda phase: (phase.phase, phase.subphase))
     meter = Meter()
     meter.replace("standing", standing(run, parts, usual))
     if run.run.ended is None:
-        meter.replace("moving", moving(run, parts, outlook, at(now)))
+        meter.replace("moving", moving(run, parts, outlook, at(now), at(now if there is None else there)))
     text = exposition(meter, openmetrics=False)
     lines = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
     assert len(lines) == len(set(lines)), "a series stands twice: Prometheus would drop the scrape"
@@ -79,6 +83,13 @@ def test_a_sender_whose_clock_leads_has_no_time_below_zero() -> None:
     found = shown(with_phases(a_run(slot=3, started=at(3600)), a_phase(started=at(3600))), now=0)
     assert of(found, pipelines.SLOT_RUN_DURATION) == {(): 0}
     assert of(found, pipelines.SLOT_PHASE_DURATION) == {("P00", ""): 0}
+
+
+def test_what_is_under_way_lasts_by_the_clock_that_told_its_beginning() -> None:
+    ends = Outlook(at(90), Ends(at(120), at(150)), {"P00": Ends(at(120), at(150))}, 0)
+    found = shown(with_phases(a_run(slot=3, started=at(-3600))), now=100, there=-3500, outlook=ends)
+    assert of(found, pipelines.SLOT_RUN_DURATION) == {(): 100}
+    assert of(found, pipelines.RUN_ETA) == {("0.5",): 20, ("0.9",): 50}
 
 
 def test_a_phase_that_is_tried_again_is_one_row() -> None:

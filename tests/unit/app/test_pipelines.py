@@ -239,6 +239,32 @@ class TestPredictions:
         assert house.value(pipelines.ETA_SCORED, within="no") == 3
         assert house.shown(pipelines.RUN_ETA) == {}
 
+    @pytest.mark.parametrize("lead", [-7200, -90, 90, 7200])
+    def test_a_sender_s_wrong_clock_makes_no_run_late(self, house: PipelineHouse, lead: float) -> None:
+        """lead: seconds by which the sender's clock is fast."""
+        for number in range(6):
+            house.now += 600
+            house.run(f"run-{number}", took=100, phases=1)
+        house.after(1)
+        began = house.now + lead
+        for _ in range(9):
+            # The ledger takes no word for later than when it came.
+            at = min(house.now, house.now + lead)
+            house.tell(
+                told("now", at=at, started=began, interval=10 * SECOND),
+                told_phase(run="now", at=at, started=began),
+            )
+            house.after(10)
+        assert house.shown(pipelines.SLOT_RUN_DURATION)[labels(pipeline="nightly", slot="6")] == 90
+        eta = house.shown(pipelines.RUN_ETA)
+        assert set(eta.values()) == {10}
+        assert set(house.shown(pipelines.RUN_OVERDUE).values()) == {0}
+        ended = house.now + lead + 10
+        house.after(10)
+        house.tell(told("now", at=min(house.now, ended), started=began, ended=ended))
+        house.after(2)
+        assert house.value(pipelines.ETA_SCORED, within="yes") == 3
+
     def test_a_run_that_failed_says_nothing_about_predictions(self, house: PipelineHouse) -> None:
         for number in range(6):
             house.now += 600
@@ -359,6 +385,19 @@ class TestForgotten:
         house.books.tick()
         assert {dict(series)["pipeline"] for series in house.shown(pipelines.RUNS)} == {"kept", "third", OTHER}
         assert {dict(series)["pipeline"] for series in house.shown(pipelines.SLOT_INFO)} == {"kept", "third"}
+
+    @pytest.mark.parametrize("lead", [-40 * 86400, 3600])
+    def test_a_sender_s_wrong_clock_neither_hastens_nor_delays_it(self, make: Make, lead: float) -> None:
+        house = make(pipelines={"forget_after": "1h"})
+        for number in range(3):
+            end = house.now + lead
+            house.tell(told(str(number), at=min(house.now, end), started=end - 10, ended=end))
+            house.after(3000, step=5)
+            house.books.checkpoint()
+        assert house.value(pipelines.FIRST_SEEN) is not None
+        house.after(700, step=5)
+        house.books.checkpoint()
+        assert house.value(pipelines.FIRST_SEEN) is None
 
     def test_one_that_is_expected_stays(self, make: Make) -> None:
         house = make(pipelines={"forget_after": "1h", "expected": [{"pipeline": "nightly", "every": "1d"}]})

@@ -6,15 +6,20 @@ import functools
 import re
 from types import SimpleNamespace
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from fleetwatch.dialects import translate_traces
 from fleetwatch.instrument import Agent, Phase, Task, Tool, agent, names, phase, pipeline
 from fleetwatch.instrument.pipeline import Joined
 from fleetwatch.places import PROJECT
 from fleetwatch.records.agents import AgentRun, Evaluation, ToolCall
-from support_instrument import Application
+from support_instrument import Application, run
+from support_stack import otlp_sink
 
 PAGE = (PROJECT / "exporters" / "INSTRUMENT.md").read_text(encoding="utf-8")
-EXAMPLE, PROCESSOR, OF_PIPELINES, JOINED = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, SET_UP, PROCESSOR, OF_PIPELINES, JOINED = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_example_runs_and_arrives() -> None:
@@ -25,6 +30,16 @@ def test_the_example_runs_and_arrives() -> None:
     kinds = [type(record) for record in translate_traces(app.traces()).records]
     assert sorted(kind.__name__ for kind in kinds) == [kind.__name__ for kind in (AgentRun, Evaluation, ToolCall)]
     assert names.GOODBYE in app.gauges()
+
+
+def test_an_application_that_is_set_up_as_the_page_says_sends_all_it_should() -> None:
+    beat = "with pipeline('weekly') as run, run.phase('P01'): assert metrics.get_meter_provider().force_flush()\n"
+    with otlp_sink() as sink:
+        done = run(SET_UP + OF_PIPELINES + beat, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+        assert done.code == 0, done.err
+        kinds = {type(request) for request in sink.requests}
+        assert kinds == {ExportTraceServiceRequest, ExportMetricsServiceRequest, ExportLogsServiceRequest}
+        assert len(sink.spans) == 9
 
 
 def test_the_processor_s_example_runs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_heartbeats_by_events_say_what_gauges_say(monkeypatch: pytest.MonkeyPatc
         [of_run] = {report for report in runs(beats) if report.interval}
         told.append((of_run, phases(beats)))
     [(gauge_run, gauge_phases), (event_run, event_phases)] = told
-    unlike = {"at": 0, "started": None, "trace": b"", "span": b"", "interval": 1}
+    unlike: Any = {"at": 0, "started": None, "trace": b"", "span": b"", "interval": 1}
     assert event_run._replace(**unlike) == gauge_run._replace(**unlike)
     assert len(event_run.trace) == 16
     assert event_phases.keys() == gauge_phases.keys() == {"P03", "load"}

@@ -236,6 +236,7 @@ def test_a_pipeline_name_per_run_grows_neither_series_nor_memory(opened: Opened)
     assert {labels[0] for labels in counted.of(pipelines.RUNS)} == {"p0", "p1", OTHER}
     assert counted.counts["pipeline_runs_total", OTHER, "success", "completed"] == 18
     assert counted.of(pipelines.PHASE_DURATION)[OTHER, OTHER, "success"] == 18 * SECOND
+    assert ledger.overflows()["pipeline_runs_total", "pipeline"] == 18
     assert len(ledger.pipelines.known()) == 2
     assert whole(ledger, pipeline="p19").run.slot is None
 

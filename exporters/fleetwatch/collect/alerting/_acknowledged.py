@@ -22,6 +22,7 @@ MOST: Final = 1000
 """Acknowledgements looked at; of more the newest."""
 _SEAM: Final = datetime.timedelta(seconds=2)
 """Between the end of an acknowledgement and the beginning of the one that goes on from it."""
+_FAR: Final = 2**62
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -70,7 +71,7 @@ def acknowledgements_of(
 ) -> Iterator[Acknowledgement]:
     """What is to be counted of the acknowledgements that were told; of one for later nothing yet."""
     told = [item for item in silences if is_acknowledgement(item) and item.status.state != "pending"]
-    recent = [item for item in told if _aware(item.endsAt) > now - RECENT]
+    recent = [item for item in told if now - _aware(item.endsAt) < RECENT]
     recent = sorted(recent, key=lambda item: _aware(item.startsAt))[-MOST:]
     quiet: dict[str, list[Alert]] = {}
     for alert in alerts:
@@ -98,10 +99,15 @@ def _acknowledgement(silence: Silence, before: Sequence[Silence], alerts: Sequen
         silence.id,
         names.pop() if len(names) == 1 else OTHER,
         severities.pop() if len(severities) == 1 else "other",
-        round(unix(silence.endsAt)) * 10**9,
-        last is None or last < start - _SEAM,
-        round((start - min(began)).total_seconds() * 10**9) if began else None,
+        _nanoseconds(_aware(silence.endsAt) - _EPOCH),
+        last is None or start - last > _SEAM,
+        _nanoseconds(start - min(began)) if began else None,
     )
+
+
+def _nanoseconds(length: datetime.timedelta) -> int:
+    """At most what SQLite holds: Alertmanager takes the year 9999."""
+    return max(-_FAR, min(round(length.total_seconds() * 10**6) * 1000, _FAR))
 
 
 def _aware(moment: datetime.datetime) -> datetime.datetime:

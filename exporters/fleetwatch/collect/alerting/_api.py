@@ -187,17 +187,21 @@ def _connected(address: Address) -> Iterator[http.client.HTTPConnection]:
     if scheme == "https":
         connection = http.client.HTTPSConnection(server, timeout=SECONDS, context=ssl.create_default_context())
     late = threading.Event()
+    whole: list[socket.socket] = []
 
     def cut() -> None:
         late.set()
-        with suppress(OSError, AttributeError):  # it has ended just now, or has not begun
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        # Before it is whole, as TLS begins, the connection has the socket; later on the answer may have it.
+        for line in whole or [connection.sock]:
+            with suppress(OSError, AttributeError):  # it has ended just now, or has not begun
+                line.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(SECONDS, cut)
     timer.daemon = True
     try:
         timer.start()
         connection.connect()
+        whole.append(connection.sock)
         yield connection
         if late.is_set():  # an answer without a length looks as if it were whole
             raise TimeoutError

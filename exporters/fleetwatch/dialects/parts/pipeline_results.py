@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -43,6 +43,19 @@ def ending_of(span: Span, found: Found, told: str) -> Ending:
     if result in {"success", "skip"}:
         error_type = ""
     return Ending(result, reason_of(text(found, REASON)) or _reason(result, raised), error_type)
+
+
+def ended(span: Span, found: Found, told: str, now: int) -> dict[str, Any]:
+    """What reports of runs and of phases have alike: that this span was it, and how it ended. now: Unix ns."""
+    return {
+        **ending_of(span, found, told)._asdict(),
+        "at": min(span.end_time_unix_nano, now),
+        "state": "ended",
+        "started": span.start_time_unix_nano,
+        "ended": span.end_time_unix_nano,
+        "trace": span.trace_id,
+        "span": span.span_id,
+    }
 
 
 def result_of(told: str) -> str:

@@ -66,7 +66,7 @@ def test_an_answer_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch)
             Api(Access(told.url)).alerts()
 
 
-@pytest.mark.parametrize("header", [{"X-A": "canary\r\nX-B: 1"}, {"X A": "canary"}, {"X-A": "canary\u2028"}])
+@pytest.mark.parametrize("header", [{"X-A": "canary\r\nX-B: 1"}, {"X-A": "canary\u2028"}])
 def test_a_header_that_cannot_be_sent_is_not_told(header: dict[str, str]) -> None:
     with Told() as told, pytest.raises(NoAnswer) as raised:
         Api(Access(told.url, lambda: header)).alerts()
@@ -121,4 +121,5 @@ def test_whatever_is_told_is_sorted_into_what_we_know(told: list[object], fired:
         assert (state_of(alert, held) == "acknowledged") == (last_of(alert, held) is not None)
     for item in acknowledgements_of(kept, firing, aware):
         assert item.severity in ("page", "ticket", "info", "other")
-        assert item.waited is None or item.waited >= 0
+        assert item.waited is None or 0 <= item.waited < 2**63
+        assert -(2**63) <= item.ends < 2**63
