@@ -13,6 +13,7 @@ with running_fleet("3.", tmp_path) as fleet:
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
 import os
 import re
@@ -70,9 +71,12 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         ai_services_in_use(folder / "exporter") as aws,
         model_servers() as servers,
         past_runs(folder / "exporter") as pipelines,
-        House(folder / "exporter", _together(SETTINGS, bills, aws, servers, pipelines)) as house,
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
+        House(
+            folder / "exporter",
+            _together(SETTINGS, bills, aws, servers, pipelines, {"alerting": {"alertmanager": alertmanager.url}}),
+        ) as house,
         _scraping(program, folder / "prometheus", house, alertmanager) as prometheus,
         reporting_hosts(house.http),
         contextlib.ExitStack() as stack,
@@ -95,6 +99,7 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         )
         wait_for(lambda: prometheus.query(arrived), 30, "all calls in Prometheus", 0.2)
         wait_for(lambda: sink.pagerduty, 20, "the page")
+        _acknowledge(house, alertmanager)
         yield Fleet(house, prometheus, truth, agents)
 
 
@@ -143,6 +148,19 @@ def _send_nonsense(house: House) -> None:
         end_time_unix_nano=now,
     )
     assert post(f"http://{house.http}/v1/traces", traces_of([call]).SerializeToString()) == 200
+
+
+def _acknowledge(house: House, alertmanager: Alertmanager) -> None:
+    """A failed phase fires for as long as anybody looks, and somebody has taken it on."""
+    failed = alert(
+        "PhaseFailed", severity="ticket", domain="pipelines", owner="fleet", pipeline="taken-on", phase="P01"
+    )
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    alertmanager.post([{**failed, "endsAt": later.isoformat()}])
+    wait_for(lambda: "taken-on" in alertmanager.get("/api/v2/alerts"), 10, "the alert")
+    wanted = ("PhaseFailed", "--label", "pipeline=taken-on")
+    taken = house.run("alerts", "ack", *wanted, "--why", "for the board", "--who", "somebody")
+    assert taken.returncode == 0, taken.stderr
 
 
 def _page() -> dict[str, Any]:

@@ -33,7 +33,7 @@ FOREIGN = {
     "alertmanager_alerts": Foreign(("state",), "alerts by state, on the board of the watcher"),
     # Prometheus makes this one of its alerts.
     "ALERTS": Foreign(
-        ("alertname", "alertstate", "severity", "domain", "owner", "host_name", "agent", "pipeline", "phase"),
+        ("alertname", "alertstate", "severity", "domain", "owner", "host_name", "agent", "pipeline", "phase", "slot"),
         "firing alerts, on boards",
     ),
 }

@@ -49,7 +49,8 @@ PHASE_ITEM_RATE = Recorded("pipelines:phase_items_per_second:mean7d", (PIPELINE,
 PHASE_SPENT = Recorded("pipelines:phase_spent_usd:increase7d", (PIPELINE, PHASE, KIND))
 PHASE_PER_ITEM = Recorded("pipelines:phase_cost_per_item_usd:mean7d", (PIPELINE, PHASE))
 
-# Totals of counters, recorded once a minute: what charts over weeks can read in time.
+# Totals of counters, recorded as often as it says: what charts over weeks can read in time.
+RECORDED_EVERY = "1m"
 _NEW = f"and on ({PIPELINE.name}) (pipelines:totals:known offset {STEP} or pipelines:totals:new)"
 
 

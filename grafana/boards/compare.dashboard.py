@@ -191,7 +191,7 @@ used = table(
     [
         *both("CPU time", pipelines.SLOT_PHASE_CPU, units.SECONDS),
         *both("Memory", pipelines.SLOT_PHASE_MEMORY_PEAK, units.BYTES),
-        *both("Cost", pipelines.SLOT_PHASE_SPENT, units.USD_SMALL),
+        *both("Cost", pipelines.SLOT_PHASE_SPENT, units.USD_ANY),
     ],
     titles=parts.TITLES,
     sort="CPU time",

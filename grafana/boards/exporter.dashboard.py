@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grafana.boards._alert_parts import alerts_now
 from grafana.house import (
     ANSWERS,
     BAD,
@@ -278,5 +279,6 @@ dashboard = board(
         row("Is it within its bounds", series_over_time, overflow_table, scrape),
         row("Do the collectors work", collected, collector_table),
         row("Does it reach you", targets, notifications, lost),
+        row("Who has what fires", alerts_now()),
     ],
 )

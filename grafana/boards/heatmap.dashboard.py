@@ -194,6 +194,7 @@ over_time = status_history(
     meaning=parts.RATIOS,
     help="Mean duration of the phases that ended well in each step, over the usual one. No cell: none ended.",
     no_data=NO_PHASES,
+    least=parts.RECORDED_EVERY,
     runbook="PhaseSlower",
 )
 failures = status_history(
@@ -203,6 +204,7 @@ failures = status_history(
     meaning=Limits(warn=0.01, bad=0.34),
     help="Share of the phases that ended in a failure, an error or a timeout in each step. No cell: none ended.",
     no_data=NO_PHASES,
+    least=parts.RECORDED_EVERY,
     runbook="PhaseFailed",
 )
 
@@ -215,6 +217,7 @@ spread = heatmap(
     help="How long the phase chosen above took when it ended well.",
     no_data="This phase did not end well in this time range",
     columns=60,
+    least=parts.RECORDED_EVERY,
     width=8,
 )
 run_spread = heatmap(
@@ -224,6 +227,7 @@ run_spread = heatmap(
     help="How long runs took that ended well.",
     no_data="No run ended well in this time range",
     columns=60,
+    least=parts.RECORDED_EVERY,
     width=8,
 )
 sub = table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana.boards import _pipeline_parts as parts
+from grafana.boards._alert_parts import alerts_now
 from grafana.boards._pipeline_parts import AT_ALL, MEASURE, NO_RUNS, NO_RUNS_WEEK, NOTHING_RUNS, PHASE, PIPELINE, SLOT
 from grafana.house import (
     NEUTRAL,
@@ -219,7 +220,7 @@ under_way = table(
 
 now_firing = outside("ALERTS", how="count", by=ALERT_KEYS, alertstate="firing", domain="pipelines")
 firing = table(
-    "Alerts that fire",
+    "Alerts by pipeline and phase",
     ALERT_KEYS,
     [Column("Firing", parts.filled(parts.whole(now_firing), PIPELINE, "–"), units.COUNT)],
     titles={"alertname": "Alert", "severity": "Severity"} | parts.TITLES,
@@ -227,7 +228,6 @@ firing = table(
     help="Alerts about pipelines, of all pipelines.",
     no_data="No alert fires",
     runbook="PhaseFailed",
-    width=14,
 )
 results = timeseries(
     "How runs end",
@@ -235,10 +235,12 @@ results = timeseries(
     unit=units.COUNT,
     stacked=True,
     counts=True,
+    least=parts.RECORDED_EVERY,
     colours=parts.RESULTS,
     help="Runs that ended in each step of the chart, by result.",
     no_data="No run ended in this time range",
     runbook="RunFailed",
+    width=9,
 )
 spending = timeseries(
     "What runs cost",
@@ -246,19 +248,21 @@ spending = timeseries(
     unit=units.USD_ANY,
     stacked=True,
     counts=True,
+    least=parts.RECORDED_EVERY,
     help="Known cost of the runs that ended in each step of the chart, by pipeline.",
     no_data="No run with a known cost ended in this time range",
     runbook="PipelineCostUp",
+    width=9,
 )
 unpriced = table(
     "No price, 7 d",
     [PIPELINE.name, parts.KIND.name],
-    [Column("Runs", fleet.last(parts.UNPRICED, by=(PIPELINE, parts.KIND)), units.COUNT, meaning=AT_ALL)],
+    [Column("Runs", fleet.last(parts.UNPRICED, by=(PIPELINE, parts.KIND)) > 0, units.COUNT, meaning=AT_ALL)],
     titles={**parts.TITLES, parts.KIND.name: "Of what"},
     sort="Runs",
     help="Runs of the past 7 days whose cost is not known, or only in part. They have no cost here, not the cost 0.",
-    no_data=NO_RUNS_WEEK,
-    width=10,
+    no_data="The cost of all runs is known",
+    width=6,
 )
 
 
@@ -288,7 +292,7 @@ def compared(title: str, measure: str, unit: units.Unit, help: str, runbook: str
         no_data="Nothing differs by more than noise",
         link="heatmap",
         runbook=runbook,
-        height=9,
+        height=7,
     )
 
 
@@ -321,7 +325,7 @@ other = table(
     no_data="Nothing differs by more than noise",
     link="heatmap",
     runbook="ErrorRateUp",
-    height=9,
+    height=6,
 )
 
 dashboard = board(
@@ -334,13 +338,13 @@ dashboard = board(
     # A phase that failed is a mark in the table; in charts of all pipelines these would hide what they mark.
     alerts_where='severity="page"',
     since="now-24h",
-    keep_choices=False,
     rows=[
         answer(*answers),
         row("One by one", one_by_one),
         row("Now", under_way),
-        row("How they end, and what they cost", results, spending),
-        row("", firing, unpriced),
-        row("What changed", slower, throughput, other),
+        row("How they end, and what they cost", results, spending, unpriced),
+        row("", firing, alerts_now("pipelines")),
+        row("What changed", slower, throughput),
+        row("", other),
     ],
 )

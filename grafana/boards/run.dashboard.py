@@ -165,7 +165,7 @@ phases = table(
         Column("Warnings", run.phases(pipelines.SLOT_PHASE_WARNINGS), units.COUNT),
         Column("CPU time", run.phases(pipelines.SLOT_PHASE_CPU), units.SECONDS),
         Column("Memory", run.phases(pipelines.SLOT_PHASE_MEMORY_PEAK), units.BYTES),
-        Column("Cost", run.phases(pipelines.SLOT_PHASE_SPENT), units.USD_SMALL),
+        Column("Cost", run.phases(pipelines.SLOT_PHASE_SPENT), units.USD_ANY),
         Column(ORDER, phase_order, units.SECONDS, hidden=True),
     ],
     titles=parts.TITLES,
@@ -246,15 +246,16 @@ values = timeseries(
     pipeline.last(pipelines.SIGNAL_VALUE, by=SIGNALS),
     unit=units.PLAIN,
     help="Signals of the domain that the settings declare as gauges, as last told by any run of the pipeline.",
-    no_data="The settings declare no such signal",
+    no_data="None told yet, or the settings declare none",
 )
 events = timeseries(
     "Signals counted",
     pipeline.counted(parts.SIGNALS, by=SIGNALS) > 0,
     unit=units.COUNT,
     counts=True,
+    least=parts.RECORDED_EVERY,
     help="Signals of the domain that the settings declare as counters: in each step of the chart, by any run.",
-    no_data="The settings declare no such signal",
+    no_data="None in this time range, or the settings declare none",
 )
 errors = bars(
     "Errors by type",
@@ -286,7 +287,8 @@ dashboard = board(
     variables=[parts.WHICH_PIPELINE, parts.which_run("Run")],
     leads_to=parts.leads_to("run"),
     alerts="pipelines",
-    alerts_where='pipeline="$pipeline"',
+    # Those of the pipeline's other runs would hide what this one did.
+    alerts_where='pipeline="$pipeline",slot="$slot"',
     since="now-1h",
     rows=[
         answer(*answers),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grafana.house.layout import Row, place
-from grafana.house.links import board_url
+from grafana.house.links import ABOUT_ONE, board_url
 from grafana.house.panels import DATASOURCE, text
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
@@ -87,12 +87,10 @@ def board(
     alerts: str = "",
     alerts_where: str = 'severity!="info"',
     since: str = "now-6h",
-    keep_choices: bool = True,
 ) -> Board:
     """The board of a domain. leads_to: (stem, title) of boards with the details. alerts: domain whose alerts show.
 
     alerts_where: which of them, as matchers; on a board about one thing, those about that thing.
-    keep_choices: whether links take the variables along; not from "all" to boards that know exactly one.
     """
     subtitle = Row("", (text(f"### {question}"),))
     dashboard = core.Dashboard(
@@ -104,7 +102,7 @@ def board(
         graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         panels=place([subtitle, *rows]),
         templating=core.Templating([_datasource(), *_chained(variables)]),
-        links=[_link(other, name, keep_choices) for other, name in leads_to],
+        links=[_link(other, name, variables) for other, name in leads_to],
         annotations=core.Annotations([_firing(alerts, alerts_where)] if alerts else []),
         time=core.Time(since, "now"),
         timePicker=core.TimePicker([], []),
@@ -229,7 +227,9 @@ def _shown(variable: Variable, narrowed: str) -> tuple[str, str]:
     return query, "/" + ",".join(f'{name}="(?<{groups[name]}>[^"]*)"' for name in names) + "/"
 
 
-def _link(stem: str, title: str, keep_choices: bool) -> Any:
+def _link(stem: str, title: str, variables: Sequence[Variable]) -> Any:
+    """Takes the choices along, but not "all" to a board that knows exactly one and would show nothing."""
+    keep_choices = stem not in ABOUT_ONE or all(variable.one for variable in variables)
     return core.DashboardLink(
         title=title, type="link", uri=board_url(stem), icon="dashboard", includeVars=keep_choices, keepTime=True
     )

@@ -205,13 +205,18 @@ def status_history(
     help: str,
     no_data: str = "No data",
     columns: int = 48,
+    least: str = "",
     runbook: str = "",
     height: int = 10,
     width: int = 0,
 ) -> Panel:
-    """A coloured cell for each series and step of time. columns: steps at most, so that cells can be seen."""
+    """A coloured cell for each series and step of time.
+
+    columns: steps at most, so that cells can be seen. least: the shortest step.
+    """
     body = Modern(
         kind="status-history",
+        interval=least or None,
         title=title,
         dataSource=DATASOURCE,
         targets=targets([expr]),

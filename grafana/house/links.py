@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 EXPORTER = "http://127.0.0.1:9464"
 """Base of runbook links, as the stack's renderer knows it (`links.exporter` in the settings)."""
 
+ABOUT_ONE = frozenset({"agent", "compare", "heatmap", "host", "run"})
+"""Stems of boards that show exactly one of their kind."""
+
 
 def board_url(stem: str) -> str:
     return f"/d/fw-{stem}"

@@ -78,14 +78,17 @@ def timeseries(
     colours: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     counts: bool = False,
+    least: str = "",
     runbook: str = "",
     width: int = 0,
 ) -> Panel:
     """Lines over time; stacked where the sum means something. limits: drawn as lines.
 
-    counts: bars, for what happens now and then and is counted per step.
+    counts: bars, for what happens now and then and is counted per step. least: the shortest step, where the series are
+    recorded no oftener.
     """
     body = core.TimeSeries(
+        interval=least or None,
         title=title,
         dataSource=DATASOURCE,
         targets=targets(exprs),
@@ -162,11 +165,19 @@ def bars(
 
 
 def heatmap(
-    title: str, expr: Expr, *, unit: Unit, help: str, no_data: str = "No data", columns: int = 0, width: int = 0
+    title: str,
+    expr: Expr,
+    *,
+    unit: Unit,
+    help: str,
+    no_data: str = "No data",
+    columns: int = 0,
+    width: int = 0,
+    least: str = "",
 ) -> Panel:
     """A histogram's buckets over time: the scale below says which colour is many. expr: from `Scope.buckets`.
 
-    columns: steps at most, so that cells can be seen where little happens in a step.
+    columns: steps at most, so that cells can be seen where little happens in a step. least: the shortest step.
     """
     body = Modern(
         kind="heatmap",
@@ -199,6 +210,7 @@ def heatmap(
             "yAxis": {"axisPlacement": "left", "unit": unit.id, "reverse": False},
         },
         maxDataPoints=columns or None,
+        interval=least or None,
     )
     return Panel(body, width=width)
 

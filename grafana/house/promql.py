@@ -37,7 +37,7 @@ OUTSIDE: dict[str, frozenset[str]] = {
         "up": ("job", "instance"),
         "scrape_duration_seconds": ("job", "instance"),
         "scrape_samples_scraped": ("job", "instance"),
-        "ALERTS": ("alertname", "alertstate", "severity", "domain", "agent", "pipeline", "phase"),
+        "ALERTS": ("alertname", "alertstate", "severity", "domain", "agent", "pipeline", "phase", "slot"),
         "prometheus_notifications_errors_total": ("alertmanager",),
         "prometheus_rule_evaluation_failures_total": ("rule_group",),
         "alertmanager_notifications_total": ("integration",),
@@ -239,7 +239,7 @@ class Scope:
         before = f"offset {RANGE}"
         new = f"{selector} and on (job, instance) {exporter.BUILD_INFO.prometheus} {before}"
         text = f"{_grouped('sum', names)}({selector} - {selector} {before} or {new})"
-        return Expr(text, names, unscoped, infix=True).otherwise(self.increase(recorded, by=by))
+        return Expr(text, names, unscoped).otherwise(self.increase(recorded, by=by))
 
     def rate(
         self,

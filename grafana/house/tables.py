@@ -9,11 +9,13 @@ from grafana.house.colours import NEUTRAL, QUIET, Meaning, steps
 from grafana.house.links import RowLink, cell_link, runbook_link
 from grafana.house.panels import DATASOURCE, Json, Modern, Panel, described, targets, value_mappings, when_empty
 from grafana.house.promql import Expr
-from grafana.house.units import CLOCK, WORDS, Unit
+from grafana.house.units import CLOCK, FROM_NOW, USD_ANY, WORDS, Unit
 
 QUIET_CELL = "–"
 NARROW = 64
 """Least width of a column in pixels."""
+ALERT_NAME = 176
+WIDE = {CLOCK: 170, FROM_NOW: 140, USD_ANY: 100}
 
 
 class Column(NamedTuple):
@@ -134,7 +136,7 @@ def _key_columns(keys: Mapping[str, str], link: str, row_links: Sequence[RowLink
     """The last key is the row's own name and gets the most room."""
     last = list(keys)[-1]
     for key, name in keys.items():
-        width = NARROW if narrow else 190 if key == last else 100
+        width = NARROW if narrow else ALERT_NAME if key == "alertname" else 190 if key == last else 100
         properties: list[Json] = [{"id": "custom.minWidth", "value": width}]
         if link:
             properties.append({"id": "links", "value": [cell_link(link, key)]})
@@ -148,7 +150,7 @@ def _word_columns(facts: Sequence[Facts], row_links: Sequence[RowLink], narrow: 
     first = True
     for fact in facts:
         for name in fact.titles.values():
-            yield _word_column(name, fact, row_links, 190 if narrow and first else 0)
+            yield _word_column(name, fact, row_links, 234 if narrow and first else 0)
             first = False
 
 
@@ -170,8 +172,8 @@ def _number_column(column: Column) -> Json:
     properties: list[Json] = [{"id": "unit", "value": column.unit.id}, {"id": "noValue", "value": QUIET_CELL}]
     if column.unit.decimals is not None:
         properties.append({"id": "decimals", "value": column.unit.decimals})
-    if column.unit == CLOCK:
-        properties.append({"id": "custom.minWidth", "value": 170})
+    if column.unit in WIDE:
+        properties.append({"id": "custom.minWidth", "value": WIDE[column.unit]})
     if column.hidden:
         properties.append({"id": "custom.hidden", "value": True})
     if column.mappings:

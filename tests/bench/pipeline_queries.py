@@ -1,6 +1,6 @@
 """All queries of the boards of pipelines over a month, asked of the oldest and the newest supported Prometheus.
 
-What the boards read over all the month is put in at five minutes, the rest for the last hours. Recorded series are
+What the boards read over all the month is put in at five minutes, of the rest the last values. Recorded series are
 evaluated by Prometheus itself from the shipped rules, and put in beside it.
 """
 
@@ -33,8 +33,8 @@ GENERATIONS = ("2.42", "3.")
 ONE = "nightly"
 """The pipeline that boards about one show."""
 PHASE = "P07"
-STEP = 600
-"""Seconds between two values of recorded series; what is added up of them is looked at so often."""
+STEP = 300
+"""Seconds between two values of recorded series, as of all others."""
 SCRAPES = 15
 POINTS = 1000
 """Values of a line, about as many as a panel has pixels."""
@@ -44,6 +44,8 @@ TIMES = 5
 SLOWEST = 25
 """Panels that are printed."""
 _END = "# EOF\n"
+_TAIL = 8 << 20
+"""Bytes that hold the last page."""
 FLAGS = ("--storage.tsdb.retention.time=20y",)
 _NAME = re.compile(r"\bpipelines?[_:][a-z_:0-9A-Z]+")
 
@@ -110,26 +112,59 @@ def ask_boards(month: Month) -> None:
             print(f"left out: {reason}")
     if not programs:
         return
-    if not _is_whole(month.pages):
-        recorded = _record(next(iter(programs.values())), month)
-        with month.pages.open("a", encoding="utf-8") as text:
-            text.writelines(recorded)
-            text.write(_END)
+    # What the oldest one writes, all can read.
+    oldest = next(iter(programs.values()))
+    recorded, whole = month.folder / "recorded.om", month.folder / "whole.om"
+    _record(oldest, month, recorded)
+    chosen = _chosen(month)
+    with whole.open("w", encoding="utf-8") as text:
+        for file in (month.pages, recorded):
+            with file.open(encoding="utf-8") as lines:
+                text.writelines(line for line in lines if _is_read(line, month, chosen))
+        text.write(_END)
+    shutil.rmtree(month.folder / "data", ignore_errors=True)
+    _backfill(oldest, whole, month.folder / "data")
     for generation, program in programs.items():
-        data = month.folder / generation / "data"
-        shutil.rmtree(data, ignore_errors=True)
-        _backfill(program, month.pages, data)
-        with running_prometheus(program, data.parent, {}, flags=FLAGS) as prometheus:
-            _print(generation, list(_asked(prometheus, month)))
+        folder = month.folder / generation
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(month.folder / "data", folder / "data")
+        with running_prometheus(program, folder, {}, flags=FLAGS) as prometheus:
+            _print(generation, list(_asked(prometheus, month, chosen)))
 
 
 # --- the data
 
 
-def _is_whole(pages: Path) -> bool:
-    with pages.open("rb") as file:
-        file.seek(-len(_END), 2)
-        return file.read() == _END.encode()
+@functools.cache
+def _over_time(stems: tuple[str, ...]) -> frozenset[str]:
+    """Names of which these boards read more than the last value."""
+    exprs = [
+        target["expr"]
+        for stem in stems
+        for _, target in queries(load(stem))
+        if target["range"] or "[" in target["expr"] or "offset" in target["expr"]
+    ]
+    return frozenset(name for expr in exprs for name in _NAME.findall(expr))
+
+
+@functools.cache
+def _is_read_over_time(series: str, slot: str) -> bool:
+    name = series.partition("{")[0]
+    if name in _over_time(("pipelines",)):
+        return True
+    if name not in _over_time(BOARDS) or f'pipeline="{ONE}"' not in series:
+        return False
+    if 'le="' in series and 'phase="' in series and f'phase="{PHASE}"' not in series:
+        return False
+    return 'slot="' not in series or f'slot="{slot}"' in series
+
+
+def _is_read(line: str, month: Month, chosen: dict[str, str]) -> bool:
+    """Whether a query reads it: the last values of all series, and some series over all the month."""
+    series, _, at = line.rpartition(" ")
+    if int(at) > month.end - 600:
+        return True
+    return _is_read_over_time(series.rpartition(" ")[0], chosen["slot"])
 
 
 def _backfill(program: str, text: Path, data: Path) -> None:
@@ -145,8 +180,8 @@ def _backfill(program: str, text: Path, data: Path) -> None:
     print(f"{text.name}: {size:.0f} MiB put in within {took:.0f} s", flush=True)
 
 
-def _record(program: str, month: Month) -> list[str]:
-    """Lines of the recorded series. Most rules read others' results, which are put in before they are asked."""
+def _record(program: str, month: Month, recorded: Path) -> None:
+    """Write the recorded series. Most rules read others' results, which are put in before they are asked."""
     folder = month.folder / "recorded"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -154,16 +189,15 @@ def _record(program: str, month: Month) -> list[str]:
     with month.pages.open(encoding="utf-8") as pages, file.open("w", encoding="utf-8") as text:
         text.writelines(line for line in pages if line.partition("{")[0] in _ruled())
         text.write(_END)
-    recorded: list[str] = []
-    for level in _levels():
-        _backfill(program, file, folder / "data")
-        with running_prometheus(program, folder, {}, flags=FLAGS) as prometheus:
-            lines = [line for name in level for line in _evaluated(prometheus, name, month)]
-        with file.open("w", encoding="utf-8") as text:
-            text.writelines(lines)
-            text.write(_END)
-        recorded += lines
-    return recorded
+    with recorded.open("w", encoding="utf-8") as every:
+        for level in _levels():
+            _backfill(program, file, folder / "data")
+            with running_prometheus(program, folder, {}, flags=FLAGS) as prometheus:
+                lines = [line for name in level for line in _evaluated(prometheus, name, month)]
+            with file.open("w", encoding="utf-8") as text:
+                text.writelines(lines)
+                text.write(_END)
+            every.writelines(lines)
 
 
 def _levels() -> list[list[str]]:
@@ -174,8 +208,16 @@ def _levels() -> list[list[str]]:
     return [[name for name, of in levels.items() if of == level] for level in sorted(set(levels.values()))]
 
 
+@functools.cache
+def _ruled_over_time() -> frozenset[str]:
+    """Recorded series of which other rules or boards read more than the last value."""
+    windows = re.compile(r"\b(pipelines:[\w:]+)(?:\{[^}]*\})? *(?:\[|offset)")
+    return _over_time(BOARDS) | {name for expr in _rules().values() for name in windows.findall(expr)}
+
+
 def _evaluated(prometheus: Prometheus, name: str, month: Month) -> Iterator[str]:
-    times = {"start": str(month.start), "end": str(month.end), "step": str(STEP), "timeout": "300s"}
+    start = month.start if name in _ruled_over_time() else month.end - STEP
+    times = {"start": str(start), "end": str(month.end), "step": str(STEP), "timeout": "300s"}
     for series in _ask(prometheus, "query_range", query=_rules()[name], **times)["result"]:
         labels = ",".join(f'{label}="{value}"' for label, value in series["metric"].items() if label != "__name__")
         yield from (f"{name}{{{labels}}} {value} {at}\n" for at, value in series["values"] if value != "NaN")
@@ -197,8 +239,7 @@ class _Answer(NamedTuple):
     values: int
 
 
-def _asked(prometheus: Prometheus, month: Month) -> Iterator[_Answer]:
-    chosen = _chosen(prometheus, month)
+def _asked(prometheus: Prometheus, month: Month, chosen: dict[str, str]) -> Iterator[_Answer]:
     for stem in BOARDS:
         for panel, target in queries(load(stem)):
             points = panel.get("maxDataPoints") or POINTS
@@ -229,12 +270,18 @@ def _ask(prometheus: Prometheus, path: str, **parameters: str) -> Any:
         return json.load(answer)["data"]
 
 
-def _chosen(prometheus: Prometheus, month: Month) -> dict[str, str]:
+def _chosen(month: Month) -> dict[str, str]:
     """Values of the variables: the last two runs that ended, as the boards choose them."""
-    state, start = (f'pipeline_slot_run_{what}{{pipeline="{ONE}"}}' for what in ("state", "start_timestamp_seconds"))
-    ended = f"sort_desc(max by (slot) ({start}) and on (slot) {state} > 3.5)"
-    last, before, *_ = _ask(prometheus, "query", query=ended, time=str(month.end))["result"]
-    a, b = last["metric"]["slot"], before["metric"]["slot"]
+    begun: dict[str, float] = {}
+    with month.pages.open("rb") as pages:
+        pages.seek(-min(month.pages.stat().st_size, _TAIL), 2)
+        last = [line for line in pages.read().decode().splitlines() if line.endswith(f" {month.end}")]
+    found = re.compile(rf'pipeline_slot_run_(\w+){{pipeline="{ONE}",slot="(\d+)"}} (\S+)')
+    values = {(given[1], given[2]): float(given[3]) for given in map(found.match, last) if given}
+    for (what, slot), value in values.items():
+        if what == "state" and value > 3.5:
+            begun[slot] = values["start_timestamp_seconds", slot]
+    a, b, *_ = sorted(begun, key=lambda slot: -begun[slot])
     return {"pipeline": ONE, "phase": PHASE, "slot": a, "a": a, "b": b}
 
 
@@ -254,28 +301,22 @@ def _step(seconds: int, points: int) -> int:
 
 
 def _print(generation: str, answers: list[_Answer]) -> None:
-    """By board, then the slowest panels."""
-    print(f"\nPrometheus {generation}: seconds of a query (median of {TIMES}), slowest query of a panel")
-    print(
-        f"{'board':10} {'queries':>7} {'empty':>5} {'median':>7} {'slowest':>7} {'all of them':>11}  the slowest panel"
-    )
+    """By board, then the slowest query of each panel, then what found nothing."""
+    print(f"\nPrometheus {generation}: seconds of a query, median of {TIMES}")
+    print("board      queries  empty  median  slowest  all of them  the slowest panel")
     for stem in BOARDS:
         own = [item for item in answers if item.board == stem]
         slowest = max(own, key=lambda item: item.seconds)
-        middle, all_of_them = statistics.median(item.seconds for item in own), sum(item.seconds for item in own)
+        middle, together = statistics.median(item.seconds for item in own), sum(item.seconds for item in own)
         empty = sum(item.values == 0 for item in own)
-        print(
-            f"{stem:10} {len(own):7} {empty:5} {middle:7.3f} {slowest.seconds:7.3f} {all_of_them:11.2f}  {slowest.panel}"
-        )
-    print(f"\n{'board':10} {'panel':45} {'kind':7} {'median':>7} {'max':>7} {'samples':>9} {'values':>7}")
-    panels: dict[tuple[str, str], _Answer] = {}
-    for item in sorted(answers, key=lambda item: item.seconds):
-        panels[item.board, item.panel] = item
+        times = f"{middle:6.3f} {slowest.seconds:8.3f} {together:12.2f}"
+        print(f"{stem:10} {len(own):7} {empty:6} {times}  {slowest.panel}")
+    print(f"\n{'board':10} {'panel':45} {'kind':7} median     max    samples  values")
+    panels = {(item.board, item.panel): item for item in sorted(answers, key=lambda item: item.seconds)}
     for item in sorted(panels.values(), key=lambda item: -item.seconds)[:SLOWEST]:
         kind = "range" if item.is_range else "instant"
-        print(
-            f"{item.board:10} {item.panel:45} {kind:7} {item.seconds:7.3f} {item.most:7.3f} {item.samples:9} {item.values:7}"
-        )
+        numbers = f"{item.seconds:6.3f} {item.most:7.3f} {item.samples:10} {item.values:7}"
+        print(f"{item.board:10} {item.panel:45} {kind:7} {numbers}")
     for item in answers:
         if not item.values:
             print(f"nothing found: {item.board}: {item.panel}: {item.expr[:100]}")

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
@@ -63,7 +63,7 @@ class House:
         self.now = START
         self.seen: dict[str, bool] = {}
         """Series -> whether a query of the boards reads it over all the month."""
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         """Seconds of processor time by step."""
         app.PAUSE = LEARNED
         settings = from_dict({"data_dir": folder, **SETTINGS})
@@ -144,7 +144,7 @@ def simulate(house: House, a_day: int, days: int, text: TextIO) -> None:
     late: Counter[str] = Counter()
     for day in range(1, days + 1):
         new: Counter[str] = Counter()
-        before = house.spent.copy()
+        before = dict(house.spent)
         for minute in range(1, DAY // MINUTE + 1):
             batch: list[Report] = []
             while waiting is not None and waiting.at < (house.now + MINUTE) * SECOND:
@@ -159,7 +159,7 @@ def simulate(house: House, a_day: int, days: int, text: TextIO) -> None:
         text.writelines(f"{line} {house.now}\n" for line in lines if not seen.get(line.rpartition(" ")[0], True))
         if day > 7:
             late += new
-        spent = house.spent - before
+        spent = {step: seconds - before.get(step, 0) for step, seconds in house.spent.items()}
         pages = DAY / MINUTE / SHOWN
         a_run = [spent[step] / a_day * 1e3 for step in STEPS[:2]]
         a_page = [spent[step] / pages * 1e3 for step in STEPS[2:]]
@@ -185,9 +185,11 @@ def attack(house: House, folder: Path, phases: int, names: int) -> None:
 
     def run(pipeline: str, number: int, phase: str) -> None:
         began, ended = house.now * SECOND, (house.now + 1) * SECOND
-        end = {"state": "ended", "result": "success", "reason": "completed", "source": "instrument"}
-        run = RunReport(pipeline, f"odd-{number}", ended, started=began, ended=ended, **end)
-        part = PhaseReport(pipeline, run.run, "1", phase, at=ended, started=began, ended=ended, **end)
+        run = RunReport(pipeline, f"odd-{number}", ended, "ended", "success", "completed", "", began, ended)
+        run = run._replace(source="instrument")
+        part = PhaseReport(
+            pipeline, run.run, "1", phase, "", ended, 1, "ended", "success", "completed", "", began, ended
+        )
         house.pass_minute([run, part, part._replace(execution="2", subphase=f"part-{phase}")])
 
     state("before")

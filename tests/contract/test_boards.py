@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from grafana.house import build
+from grafana.house.links import ABOUT_ONE
 
 from fleetwatch.catalogue import all_metrics
 from fleetwatch.places import PROJECT
@@ -53,6 +54,13 @@ def test_the_generated_files_are_fresh() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_board_keeps_the_rule(stem: str, rule: Rule) -> None:
     assert not list(rule(load(stem)))
+
+
+def test_boards_that_know_exactly_one_are_those_that_links_take_no_choice_of_all_to() -> None:
+    def chooses_one(stem: str) -> bool:
+        return any(item["type"] == "query" and not item["multi"] for item in load(stem)["templating"]["list"])
+
+    assert {stem for stem in STEMS if chooses_one(stem)} == ABOUT_ONE
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fleetwatch.catalogue import pipelines
-from fleetwatch.catalogue.metric import NANO
 from support import wait_for
 from support_house import House
-from support_jobs import Key, started_job
+from support_jobs import counted, differences, started_job
 from support_program import Series, samples
+from support_work_of_jobs import Key
 
 pytestmark = pytest.mark.stack
 
@@ -29,20 +28,7 @@ SETTINGS = {
     "web": {"scrape_interval": 0.2},
 }
 JOBS = 3
-KILLS = 6
-COUNTED = (
-    pipelines.RUNS,
-    pipelines.RUNS_CORRECTED,
-    pipelines.PHASE_ITEMS,
-    pipelines.PHASE_ERRORS,
-    pipelines.PHASE_WARNINGS,
-    pipelines.PHASE_ARTIFACTS,
-    pipelines.PHASE_ARTIFACT_SIZE,
-    pipelines.PHASE_WITHOUT_ARTIFACTS,
-    pipelines.PHASE_RETRIES,
-    pipelines.SIGNAL_COUNT,
-)
-TIMED = (pipelines.RUN_DURATION, pipelines.PHASE_DURATION, pipelines.SUBPHASE_DURATION)
+KILLS = 5
 RING = (
     pipelines.SLOT_INFO,
     pipelines.SLOT_RUN_STATE,
@@ -60,32 +46,18 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield running
 
 
-def counted(house: House) -> Counter[Key]:
-    """What the exporter shows, as `Truth` has it: durations in nanoseconds."""
-    shown = samples(house.get("/metrics")[1])
-    found: Counter[Key] = Counter()
-
-    def take(metric: Any, suffix: str = "", scale: int = 1) -> None:
-        for series, value in shown.get(metric.prometheus + suffix, {}).items():
-            told = dict(series)
-            found[metric.prometheus + suffix, *(told[name] for name in metric.label_names)] += round(value * scale)
-
-    for metric in COUNTED:
-        take(metric)
-    for metric in TIMED:
-        take(metric, "_count")
-        take(metric, "_sum", NANO)
-    return +found
+def shown(house: House) -> Counter[Key]:
+    return counted(house.get("/metrics")[1])
 
 
 def ring(house: House) -> dict[str, dict[Series, float]]:
-    shown = samples(house.get("/metrics")[1])
-    return {metric.prometheus: shown.get(metric.prometheus, {}) for metric in RING}
+    found = samples(house.get("/metrics")[1])
+    return {metric.prometheus: found.get(metric.prometheus, {}) for metric in RING}
 
 
 def runs_of(house: House, names: list[str]) -> list[float]:
-    shown = house.metrics(pipelines.RUNS.prometheus)
-    return [sum(value for series, value in shown.items() if ("pipeline", name) in series) for name in names]
+    runs = house.metrics(pipelines.RUNS.prometheus)
+    return [sum(value for series, value in runs.items() if ("pipeline", name) in series) for name in names]
 
 
 def all_went_on(house: House, names: list[str], before: list[float]) -> bool:
@@ -118,8 +90,7 @@ def test_kills_amid_runs_change_no_figure(house: House, tmp_path: Path) -> None:
     assert runs > 2 * KILLS
 
     def equal() -> bool:
-        found = counted(house)
-        assert found == truth, {key: (found[key], truth[key]) for key in found | truth if found[key] != truth[key]}
+        assert not (wrong := differences(shown(house), truth)), wrong
         return True
 
     wait_for(equal, 40, "the truth on /metrics")
@@ -142,19 +113,23 @@ def test_a_run_goes_on_over_a_kill_of_the_exporter(house: House, tmp_path: Path)
         wait_for(lambda: house.value(pipelines.SLOT_PHASE_ITEMS.prometheus, phase="P01") == 40, 20, "its items")
         wait_for(lambda: house.value(pipelines.PHASE_ITEMS.prometheus, phase="P01") == 40, 20, "its items, counted")
         job.stop()
-        before, figures = ring(house), counted(house)
+        before, figures = ring(house), shown(house)
         assert dict(next(iter(before[pipelines.SLOT_INFO.prometheus])))["run_id"] == run
         for _ in range(2):
             house.kill9()
             house.start()
             assert ring(house) == before
-            assert counted(house) == figures
+            assert shown(house) == figures
         job.go_on()
         job.tell("items 2")
         job.begin("end")
         assert job.end() == 0
-    wait_for(lambda: counted(house)[pipelines.RUNS.prometheus, "long", "success", "completed"] == 1, 20, "its end")
-    figures = counted(house)
+    wait_for(
+        lambda: shown(house)[pipelines.RUNS.prometheus, "long", "success", "completed"] == 1,
+        20,
+        "its end",
+    )
+    figures = shown(house)
     items = pipelines.PHASE_ITEMS.prometheus
     assert (figures[items, "long", "P00", "out"], figures[items, "long", "P01", "out"]) == (100, 42)
     assert house.value(pipelines.RUN_ACTIVE.prometheus) == 0

@@ -178,7 +178,7 @@ def _labels(silence: Silence) -> frozenset[tuple[str, str]]:
 
 
 def _own(listen: str) -> str:
-    """An address that leads to who listens on all of them."""
+    """Where who listens there is reached. Port 0 is any port, of which `up` tells the exporter: else the usual one."""
     host, _, port = listen.rpartition(":")
     ours = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared, not bound
-    return f"{ours.get(host, host)}:{port}"
+    return f"{ours.get(host, host)}:{'9093' if port == '0' else port}"

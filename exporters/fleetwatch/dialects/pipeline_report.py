@@ -50,10 +50,11 @@ _SOURCE: Final = "instrument"
 
 
 class _Point(NamedTuple):
-    """at: Unix ns, at most now. found: attributes that are read."""
+    """at: Unix ns, at most now. latest: the latest time that can be. found: attributes that are read."""
 
     value: float
     at: int
+    latest: int
     found: dict[str, AnyValue]
 
 
@@ -102,8 +103,9 @@ def _nanoseconds(seconds: float | None) -> int | None:
 def _start(point: _Point, parts: _Parts) -> bool:
     if not EARLIEST / _SECOND <= point.value <= _LATEST:
         return False
-    # A start in the future would make durations negative.
-    parts.report["started"] = min(round(point.value * _SECOND), point.at)
+    # A start in the future would make durations negative. One after the point is told by a sender whose clock was set
+    # back since: the start is right.
+    parts.report["started"] = min(round(point.value * _SECOND), point.latest)
     return True
 
 
@@ -250,7 +252,7 @@ def _add(  # noqa: PLR0917 - one point, and all that it may belong to
         return
     value = float(sent.as_int) if sent.WhichOneof("value") == "as_int" else sent.as_double
     parts = reports.get(who) or _Parts()
-    if not math.isfinite(value) or not take(_Point(value, at, found), parts):
+    if not math.isfinite(value) or not take(_Point(value, at, batch.now, found), parts):
         batch.reject("bad_point")
         return
     reports[who] = parts

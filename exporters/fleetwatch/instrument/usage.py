@@ -129,27 +129,35 @@ class Peak:
         return self._seen or None
 
 
+class _Parts(NamedTuple):
+    """What one of those under way has so far, or each of them. cpu: ns; the others: bytes."""
+
+    cpu: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+
+    def plus(self, other: _Parts, less: _Parts) -> _Parts:
+        return _Parts(
+            self.cpu + other.cpu - less.cpu, self.read + other.read - less.read,
+            self.written + other.written - less.written,
+        )  # fmt: skip
+
+
 class Share:
     """What one phase has of its process."""
 
     __slots__ = (
-        "alone",
-        "cpu",
-        "inner",
-        "outer",
-        "own_children",
-        "read",
-        "same_thread",
-        "thread",
-        "thread_at",
-        "written",
-    )
+        "alone", "inner", "is_open", "outer", "own_children", "parts", "same_thread", "since", "thread", "thread_at",
+    )  # fmt: skip
 
     def __init__(self, outer: Share | None) -> None:
         self.outer = outer
+        self.is_open = True
         self.inner = 0
         """Phases under way inside this one: what is taken meanwhile is theirs."""
-        self.cpu = self.read = self.written = 0.0
+        self.parts = _Parts()
+        """Up to `since`, while it takes; else up to now."""
+        self.since = _Parts()
         self.own_children = 0
         self.alone = True
         self.same_thread = outer is not None
@@ -164,11 +172,22 @@ class Account:
     time instead and that of the child processes which they ran by `run`; what other threads did for them is missing.
     Tasks of one asyncio loop, and the bytes of whatever runs at once, are even shares: their sum is right. Phases
     inside phases take what is taken meanwhile; their outer ones have the rest.
+
+    There may be thousands at once, so nobody goes through all of them: a sum tells what each would have that took from
+    the first moment on, and a phase has what was added to it meanwhile.
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: nothing of the parent's is under way here."""
         self._lock = threading.RLock()
-        self._open: dict[Share, None] = {}
+        self._taking: dict[Share, None] = {}
+        """Those with none inside."""
+        self._of_thread: dict[int, dict[Share, None]] = {}
+        """The same, by thread."""
+        self._each = _Parts()
         self._last = Taken(0, None, None)
         self._own_children = 0
 
@@ -179,24 +198,23 @@ class Account:
             if outer is not None:
                 outer.inner += 1
                 outer.same_thread = True
-            self._open[share] = None
-            working = self._working()
-            if len(working) > 1:
-                for other in working:
-                    other.alone = False
-                    if other is not share and other.thread == share.thread:
-                        other.same_thread = share.same_thread = True
+                self._stop(outer)
+            self._start(share)
             return share
 
     def end(self, share: Share) -> Usage:
         with self._lock:
             self._spread()
-            if share not in self._open:  # its run ended before it
-                return self._usage(share, share.cpu)
-            del self._open[share]
-            if share.outer is not None:
-                share.outer.inner -= 1
-            cpu = share.cpu
+            if not share.is_open:  # its run ended before it
+                return self._usage(share, share.parts.cpu)
+            share.is_open = False
+            self._stop(share)
+            outer = share.outer
+            if outer is not None:
+                outer.inner -= 1
+                if outer.is_open and not outer.inner:
+                    self._start(outer)
+            cpu = share.parts.cpu
             if not share.alone and not share.same_thread and share.thread == threading.get_ident():
                 cpu = time.thread_time_ns() - share.thread_at
             return self._usage(share, cpu)
@@ -207,7 +225,8 @@ class Account:
             return None
         with self._lock:
             self._spread()
-            return self._usage(share, share.cpu) if share.alone else None
+            self._settle(share)
+            return self._usage(share, share.parts.cpu) if share.alone else None
 
     def ran(self, share: Share, cpu: int) -> None:
         """A child process that `share` ran has ended. cpu: ns."""
@@ -215,28 +234,47 @@ class Account:
             share.own_children += cpu
             self._own_children += cpu
 
-    def forget(self) -> None:
-        """In a forked child: nothing of the parent's is under way here."""
-        self._lock, self._open, self._own_children = threading.RLock(), {}, 0
+    def _start(self, share: Share) -> None:
+        """From here on it takes; nobody who does so beside another is alone."""
+        in_thread = self._of_thread.setdefault(share.thread, {})
+        if self._taking:
+            share.alone = next(iter(self._taking)).alone = False
+        if in_thread:
+            share.same_thread = next(iter(in_thread)).same_thread = True
+        self._taking[share] = in_thread[share] = None
+        share.since = self._each
 
-    def _working(self) -> list[Share]:
-        return [share for share in self._open if not share.inner]
+    def _stop(self, share: Share) -> None:
+        self._settle(share)
+        if share in self._taking:
+            del self._taking[share]
+            in_thread = self._of_thread[share.thread]
+            del in_thread[share]
+            if not in_thread:
+                del self._of_thread[share.thread]
+
+    def _settle(self, share: Share) -> None:
+        if share in self._taking:
+            share.parts = share.parts.plus(self._each, share.since)
+            share.since = self._each
 
     def _spread(self) -> None:
         now, before = taken(), self._last
         self._last = now
         own, self._own_children = self._own_children, 0
-        working = self._working()
-        for share in working:
-            share.cpu += (now.cpu - before.cpu - own) / len(working)
-            share.read += ((now.read or 0) - (before.read or 0)) / len(working)
-            share.written += ((now.written or 0) - (before.written or 0)) / len(working)
+        number = len(self._taking)
+        if number:
+            self._each = _Parts(
+                self._each.cpu + (now.cpu - before.cpu - own) / number,
+                self._each.read + ((now.read or 0) - (before.read or 0)) / number,
+                self._each.written + ((now.written or 0) - (before.written or 0)) / number,
+            )
 
     def _usage(self, share: Share, cpu: float) -> Usage:
         known = self._last.read is not None
         return Usage(
-            max(0, int(cpu)) + share.own_children,
+            max(0, round(cpu)) + share.own_children,
             None,
-            max(0, int(share.read)) if known else None,
-            max(0, int(share.written)) if known else None,
+            max(0, round(share.parts.read)) if known else None,
+            max(0, round(share.parts.written)) if known else None,
         )

@@ -24,6 +24,11 @@ _UPDATE_PLAIN = (
     f"UPDATE pipeline_runs SET {', '.join(f'{RUN_COLUMNS[place]} = ?' for place in _PLAIN)} WHERE number = ?"
 )
 _READ = f"SELECT number, due, {', '.join(RUN_COLUMNS)} FROM pipeline_runs WHERE pipeline = ? AND run = ?"
+# The index has no empty traces, and SQLite only takes it where that is said.
+_OF_TRACE = (
+    "SELECT pipeline, run FROM pipeline_runs WHERE trace = ? AND trace <> x'' "
+    "ORDER BY started DESC, number DESC LIMIT ?"
+)
 _WRITE_PHASE = (
     f"INSERT OR REPLACE INTO pipeline_phases ({', '.join(PHASE_COLUMNS)}) "
     f"VALUES ({', '.join('?' * len(PHASE_COLUMNS))})"
@@ -126,9 +131,7 @@ class HeldRuns:
     def of_trace(self, trace: bytes, most: int) -> list[HeldRun]:
         """Runs of a trace, the last one first. What was touched is written before."""
         self._write_runs()
-        rows = self._db.execute(
-            "SELECT pipeline, run FROM pipeline_runs WHERE trace = ? ORDER BY started DESC LIMIT ?", (trace, most)
-        ).fetchall()
+        rows = self._db.execute(_OF_TRACE, (trace, most)).fetchall()
         return [held for key in rows if (held := self.get(key)) is not None]
 
     def add(self, run: Run) -> HeldRun:

@@ -108,7 +108,8 @@ class PipelineCounts:
             self._ended(after, labels)
         if after.subphase:
             return
-        old = _Sums() if before is None else _sums(before, was is not None and was.settled)
+        # What was taken for a part had its sums nowhere.
+        old = _Sums() if before is None or before.subphase else _sums(before, was is not None and was.settled)
         new = _sums(after, run.settled)
         if old != new:
             self._differences(labels, old, new)

@@ -179,7 +179,7 @@ class Pipelines:
         self._slots.shrink()
         # No later than it can be: the clock may have been set back meanwhile.
         self._db.execute(
-            "UPDATE pipeline_runs SET due = min(max(due, ?), ?) WHERE due > 0", (now + self._grace, now + _DAY)
+            "UPDATE pipeline_runs SET due = min(max(due, ?), ?) WHERE due > 0", (now + self._grace, now + LOOK)
         )
         self._next_due = None
         rows = self._db.execute(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fleetwatch.records.pipelines import REASONS, RESULTS, STATES, Phase, PhaseReport, Run, RunReport, Tally, Usage
 
@@ -44,6 +44,8 @@ _RANKS = {state: rank for rank, state in enumerate(STATES)}
 _NEVER = (-1,) * len(TOLD)
 _HEARD = 0
 """When what a phase says of its run counts as told: before all that the run itself says."""
+
+Item = TypeVar("Item", Run, Phase)
 
 Counter = Callable[[str], bool]
 """Whether a signal is a sum so far."""
@@ -145,15 +147,7 @@ def merge_run(run: Run | None, report: RunReport, now: int, *, heard: bool = Fal
         corrected=corrected,
     )
     if end is not None:
-        values = values._replace(
-            result=end.result,
-            reason=end.reason,
-            error_type=end.error_type,
-            ended=max(end.ended, started),
-            end_told=end.ended,
-            end_at=end.at,
-            is_judged=not end.is_told,
-        )
+        values = _with_end(values, end)
     if report.source == JUDGED:
         return values
     values = _with_last_words(values, report, _HEARD if heard else report.at)
@@ -199,17 +193,7 @@ def merge_phase(phase: Phase | None, report: PhaseReport, now: int, is_counter: 
         signals_at=signals_at,
         told=told,
     )
-    if end is None:
-        return phase
-    return phase._replace(
-        result=end.result,
-        reason=end.reason,
-        error_type=end.error_type,
-        ended=max(end.ended, started),
-        end_told=end.ended,
-        end_at=end.at,
-        is_judged=not end.is_told,
-    )
+    return phase if end is None else _with_end(phase, end)
 
 
 def given_up(phase: Phase, run: Run) -> PhaseReport:
@@ -269,6 +253,18 @@ def _held(item: Run | Phase) -> _End | None:
     if item.end_told is None:
         return None
     return _End(not item.is_judged, item.end_at, item.end_told, item.result, item.reason, item.error_type)
+
+
+def _with_end(item: Item, end: _End) -> Item:
+    return item._replace(
+        result=end.result,
+        reason=end.reason,
+        error_type=end.error_type,
+        ended=max(end.ended, item.started),
+        end_told=end.ended,
+        end_at=end.at,
+        is_judged=not end.is_told,
+    )
 
 
 def _with_last_words(run: Run, report: RunReport, at: int) -> Run:

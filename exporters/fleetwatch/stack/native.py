@@ -214,6 +214,7 @@ def _exporter(at: Addresses, data: Path, bases: list[str], config: Path | None) 
         "FLEETWATCH_LINKS__PROMETHEUS": bases[1],
         "FLEETWATCH_LINKS__ALERTMANAGER": bases[2],
         "FLEETWATCH_LINKS__GRAFANA": bases[3],
+        "FLEETWATCH_STACK__ALERTMANAGER_LISTEN": at.alertmanager,
     }
     url = f"http://{ports.local(at.web)}"
     return Service("exporter", command, env, f"{url}/readyz", url, _log(data, "exporter"))

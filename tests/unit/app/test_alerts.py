@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from fleetwatch.app import alerts
-from fleetwatch.collect.alerting._api import Alert, Silence
+from fleetwatch.collect.alerting._api import Alert, Api, Silence
 from fleetwatch.settings import SettingsError
 from support import free_port, wait_for
 from support_alerting import Told, recording
@@ -62,10 +62,23 @@ def test_without_an_address_this_machine_s_own_is_asked_with_the_headers_of_the_
         )
         access = alerts.access_of(given)
         assert (access.url, access.is_named) == (alertmanager.url, False)
-        alerts.Api(access).alerts()
+        Api(access).alerts()
         file.write_text("Authorization: Bearer k-2\n")
-        alerts.Api(access).silences()
+        Api(access).silences()
     assert [token for _, token in alertmanager.asked] == ["Bearer k-1", "Bearer k-2"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("127.0.0.1:9095", "http://127.0.0.1:9095"),
+        ("0.0.0.0:9095", "http://127.0.0.1:9095"),
+        ("[::]:9095", "http://[::1]:9095"),
+        ("127.0.0.1:0", "http://127.0.0.1:9093"),
+    ],
+)
+def test_who_listens_everywhere_is_asked_on_loopback(listen: str, url: str, tmp_path: Path) -> None:
+    assert alerts.access_of(settings(tmp_path, stack={"alertmanager_listen": listen})).url == url
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,7 @@ def test_a_matrix_puts_one_label_into_rows_and_the_other_into_columns() -> None:
 
 def test_cells_are_few_enough_to_be_seen_and_lines_are_not_coarse() -> None:
     history = status_history("History", took, unit=units.TIMES, meaning="green", help="h", columns=30)
-    spread = heatmap("Spread", run.counted_buckets(pipelines.RUN_DURATION), unit=units.SECONDS, help="h", columns=60)
+    spread = heatmap("Spread", run.buckets(pipelines.RUN_DURATION), unit=units.SECONDS, help="h", columns=60)
     lines = timeseries("Lines", took, unit=units.SECONDS, help="h")
     panels = page(answer(figure()), row("Why", history, spread, lines)).data["panels"]
     assert [panel.get("maxDataPoints") for panel in panels if panel["type"] not in ("row", "text")] == [
@@ -344,9 +344,14 @@ def test_a_column_of_states_shows_words_and_one_that_only_sorts_is_hidden() -> N
     assert made["options"]["sortBy"] == []
 
 
-def test_links_take_the_choices_along_unless_the_other_boards_know_only_one() -> None:
-    kept, left = (
-        board("a", "A", question="What?", rows=[answer(figure())], leads_to=[("b", "B")], keep_choices=keep)
-        for keep in (True, False)
+@pytest.mark.parametrize(("one", "kept"), [(False, [True, False]), (True, [True, True])])
+def test_links_take_the_choices_along_but_not_all_to_a_board_that_knows_only_one(one: bool, kept: list[bool]) -> None:
+    made = board(
+        "a",
+        "A",
+        question="What?",
+        rows=[answer(figure())],
+        variables=[Variable(pipelines.PIPELINE, pipelines.FIRST_SEEN, one=one)],
+        leads_to=[("exporter", "The exporter"), ("run", "One run")],
     )
-    assert [made.data["links"][0]["includeVars"] for made in (kept, left)] == [True, False]
+    assert [link["includeVars"] for link in made.data["links"]] == kept

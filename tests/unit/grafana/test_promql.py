@@ -162,9 +162,31 @@ def test_a_chart_of_counts_takes_the_difference_of_two_readings_a_step_apart() -
     assert one.counted(pipelines.RUNS, by=pipelines.RESULT).text == (
         f"sum by (result) ({runs} - {runs} offset $__interval or increase({runs}[$__rate_interval]))"
     )
-    buckets = one.counted_buckets(pipelines.RUN_DURATION, result="success")
-    assert buckets.by == ("le",)
-    assert buckets.text.startswith("sum by (le) (pipeline_run_duration_seconds_bucket{")
+
+
+def test_a_recorded_total_that_was_not_there_a_step_ago_counts_whole_where_it_has_grown_from_nothing() -> None:
+    labels = (pipelines.PIPELINE,)
+    total = Recorded("p:runs:total", labels, "counter", buckets=True, born_at_zero="and on (pipeline) p:x:known")
+    one = Scope(pipelines.PIPELINE, one=True)
+    series = 'p:runs:total{pipeline="$pipeline"}'
+    assert one.counted(total).text == (
+        f"sum by (le) ({series} - {series} offset $__interval or {series} and on (pipeline) p:x:known"
+        f" or increase({series}[$__rate_interval]))"
+    )
+    assert one.buckets(total, window="$__range").text == f"sum by (le) (rate({series}[$__range]))"
+    with pytest.raises(TypeError, match="p:runs:total: is a counter; this expression needs a gauge"):
+        one.last(total)
+
+
+def test_a_growth_over_a_long_range_reads_the_counter_at_its_ends_only() -> None:
+    total = Recorded("p:retries:total", (pipelines.PIPELINE, pipelines.PHASE), "counter")
+    grown = Scope(pipelines.PIPELINE, one=True).grown(pipelines.PHASE_RETRIES, total, by=pipelines.PHASE)
+    raw, recorded = (f'{name}{{pipeline="$pipeline"}}' for name in ("pipeline_phase_retries_total", "p:retries:total"))
+    assert grown.text == (
+        f"sum by (phase) ({raw} - {raw} offset $__range"
+        f" or {raw} and on (job, instance) fleetwatch_build_info offset $__range)"
+        f" or sum by (phase) (max_over_time({recorded}[$__range]) - min_over_time({recorded}[$__range]))"
+    )
 
 
 def test_what_may_begin_again_at_zero_is_not_counted_from_step_to_step() -> None:

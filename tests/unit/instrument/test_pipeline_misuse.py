@@ -135,7 +135,7 @@ def test_a_phase_that_its_run_left_open_is_shown_no_more_and_takes_nothing() -> 
         p.begin()
         assert len(app.points()[names.PHASE_START]) == 1
     assert app.points() == {}
-    assert list(PHASES._open) == []
+    assert list(PHASES._taking) == []
     with app.pipeline() as run, run.phase("P02") as other:
         assert other.usage_so_far() is not None  # as of one that is alone
         p.end(None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,10 @@ from hypothesis import strategies as st
 
 from fleetwatch.catalogue import agents
 from fleetwatch.ledger import Ledger
-from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.store import Record
 from fleetwatch.records.agents import AgentRun, Step, ToolCall
 from fleetwatch.records.llm import LlmCall
+from support_deaths import Deaths, groups
 from support_ledger import BOOK, COST
 from support_tasks import SECOND, Clock, Tally, llm, run, step, tool
 
@@ -129,12 +127,6 @@ class Planter:
         return sums
 
 
-def groups(draw: st.DataObject, records: Sequence[Record]) -> list[list[Record]]:
-    """The records cut into commits."""
-    cuts = sorted(draw.draw(st.lists(st.integers(0, len(records)), max_size=6)))
-    return [list(records[start:end]) for start, end in zip([0, *cuts], [*cuts, len(records)], strict=True)]
-
-
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_any_order_grouping_and_resending_gives_the_same_counts(
@@ -175,45 +167,27 @@ def test_the_forests_are_worth_their_name() -> None:
     assert any("tool" in edge for planter in planted for edge in planter.truth.edges)
 
 
-def _copy(path: Path, folder: Path) -> Path:
-    """The file as a process that dies now leaves it."""
-    folder.mkdir()
-    for file in (path, Path(f"{path}-wal")):
-        shutil.copy(file, folder / file.name)
-    return folder / path.name
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_process_that_dies_between_any_two_steps_and_a_sender_that_comes_again_leave_exact_numbers(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, tmp_path: Path
 ) -> None:
     """The steps: every write of counts in every transaction, before and after it, and every commit."""
     planter = Planter(seed)
     path = tmp_path / "ledger.db"
-    copies: list[Path] = []
-    write = Counts.write
-
-    def dying(counts: Counts) -> None:
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-        write(counts)
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-
-    monkeypatch.setattr(Counts, "write", dying)
+    deaths = Deaths(path)
     clock = Clock()
-    ledger = Ledger(path, BOOK, clock=clock)
     steps = 5
-    for number in range(steps):
-        ledger.commit(planter.records[number::steps])
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-    for seconds in (10, 40):
-        clock.now = seconds
-        ledger.settle()
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-    planter.truth.check(Tally().take(ledger))
-    ledger.close()
-    monkeypatch.setattr(Counts, "write", write)
-    assert len(copies) > 2 * steps
-    for copy in copies:
+    with deaths.around_counts(), contextlib.closing(Ledger(path, BOOK, clock=clock)) as ledger:
+        for number in range(steps):
+            ledger.commit(planter.records[number::steps])
+            deaths.copy()
+        for seconds in (10, 40):
+            clock.now = seconds
+            ledger.settle()
+            deaths.copy()
+        planter.truth.check(Tally().take(ledger))
+    assert len(deaths.copies) > 2 * steps
+    for copy in deaths.copies:
         again = Ledger(copy, BOOK, clock=clock)
         clock.now += 5
         again.commit(planter.records)

@@ -188,7 +188,7 @@ def test_nobody_is_given_up_of_whom_nobody_told(ledger: Ledger) -> None:
 
 
 def test_a_phase_whose_end_never_comes_ends_after_its_run(ledger: Ledger, clock: Clock) -> None:
-    ledger.commit([begun(), phase("P01", 5), ended()])
+    ledger.commit([begun(interval=5 * SECOND), phase("P01", 5), ended()])
     assert Counted().take(ledger).of(pipelines.RUNS) == {("nightly", "success", "completed"): 1}
     clock.now += 50
     ledger.commit([phase("P01", 5, at=at(50))])
@@ -203,6 +203,54 @@ def test_a_phase_whose_end_never_comes_ends_after_its_run(ledger: Ledger, clock:
     ledger.commit([phase("P01", 5, 40)])
     assert (one_phase(ledger, "P01").result, one_phase(ledger, "P01").ended) == ("success", at(40))
     assert Counted().take(ledger).of(pipelines.PHASE_DURATION) == {("nightly", "P01", "error"): 55 * SECOND}
+
+
+def test_who_tells_in_batches_has_longer_to_end_a_phase(ledger: Ledger, clock: Clock) -> None:
+    ledger.commit([begun(), phase("P01", 5), ended()])
+    clock.now += 890
+    ledger.settle()
+    assert one_phase(ledger, "P01").state == "executing"
+    ledger.commit([phase("P01", 5, 40)])
+    assert Counted().take(ledger).of(pipelines.PHASE_DURATION) == {("nightly", "P01", "success"): 35 * SECOND}
+
+
+def test_a_run_that_goes_on_after_its_end_is_one_run_and_its_phases_have_time(ledger: Ledger, clock: Clock) -> None:
+    """Airflow, when a task of a run that ended is cleared."""
+    failed = ended(result="failure", reason="phase")
+    ledger.commit([failed, phase("P01", 0, 60, result="failure", reason="exception")])
+    clock.now = 300
+    ledger.commit([begun(start=300), phase("P01", 300, execution="again", attempt=2)])
+    clock.now += 2 * 3600
+    ledger.settle()
+    assert one_phase(ledger, "again").state == "executing"
+    now = clock.now
+    ledger.commit([phase("P01", 300, now, execution="again", attempt=2), ended(start=300, end=now)])
+    run = whole(ledger).run
+    assert (run.result, run.started, run.ended) == ("success", at(0), at(now))
+    counted = Counted().take(ledger)
+    assert counted.of(pipelines.RUNS)["nightly", "failure", "phase"] == 1
+    assert sum(counted.of(pipelines.RUNS).values()) == 1
+    assert set(counted.of(pipelines.PHASE_DURATION)) == {("nightly", "P01", "failure"), ("nightly", "P01", "success")}
+    assert ledger.pipelines.known()[0].last_success == at(now)
+
+
+def test_a_clock_that_is_set_back_between_two_starts_holds_nothing_up_for_long(opened: Opened, clock: Clock) -> None:
+    ledger = opened()
+    clock.now = DAY
+    ledger.commit([begun(), phase("P01", 5), ended()])
+    clock.now = 100
+    ledger = opened()
+    clock.now += 3600
+    ledger.settle()
+    assert whole(ledger).run.settled
+
+
+def test_one_execution_that_is_told_as_part_and_as_phase_is_counted_whole(ledger: Ledger) -> None:
+    ledger.commit([begun(), phase("P01", 5, subphase="load", tally=Tally(7), attempt=2)])
+    ledger.commit([phase("P01", 5, tally=Tally(9))])
+    counted = Counted().take(ledger)
+    assert counted.of(pipelines.PHASE_ITEMS) == {("nightly", "P01", "in"): 9}
+    assert counted.of(pipelines.PHASE_RETRIES) == {("nightly", "P01"): 1}
 
 
 # --- bounds
@@ -469,6 +517,14 @@ def test_a_forgotten_pipeline_makes_room_and_begins_at_zero(opened: Opened) -> N
     assert Counted().take(ledger).counts["pipeline_runs_total", "nightly", "success", "completed"] == 1
 
 
+def test_a_pipeline_that_is_forgotten_under_way_goes_on_by_its_names(ledger: Ledger) -> None:
+    ledger.commit([begun(), phase("P01", 0, tally=Tally(5))])
+    ledger.pipelines.forget("nightly")
+    ledger.commit([phase("P01", 0, tally=Tally(8))])
+    assert Counted().take(ledger).of(pipelines.PHASE_ITEMS) == {("nightly", "P01", "in"): 3}
+    assert [item.run.slot for item in ledger.pipelines.take_changed()] == [0]
+
+
 # --- the file
 
 
@@ -495,6 +551,11 @@ def test_memory_is_bounded_and_nothing_is_lost_by_it(opened: Opened, monkeypatch
     counted = Counted().take(ledger)
     assert counted.of(pipelines.PHASE_ITEMS) == {("nightly", f"P{part}", "in"): 18 for part in range(3)}
     assert len(ledger.pipelines.take_changed()) == 6
+
+
+def test_runs_of_a_trace_are_found_by_an_index(ledger: Ledger) -> None:
+    """It is asked for every run that is settled."""
+    assert "pipeline_runs_trace" in str(ledger.query(f"EXPLAIN QUERY PLAN {held_runs._OF_TRACE}", (b"t", 1)))
 
 
 def test_a_reader_sees_runs_phases_and_names(ledger: Ledger) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ from hypothesis import strategies as st
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO
 from fleetwatch.ledger import Ledger
-from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.pipeline_counts import SignalRule
 from fleetwatch.ledger.pipelines import PipelineRules
 from fleetwatch.ledger.store import Record
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
+from support_deaths import Deaths, groups
 from support_ledger import BOOK, COST
 from support_pipelines import begun, ended, phase, traced, traced_phase
 from support_tasks import SECOND, Clock, at, llm
@@ -124,12 +122,6 @@ def rows(ledger: Ledger) -> list[tuple[Any, ...]]:
     return [*kept, *phases]
 
 
-def groups(draw: st.DataObject, records: Sequence[Any]) -> list[list[Any]]:
-    """The records cut into commits."""
-    cuts = sorted(draw.draw(st.lists(st.integers(0, len(records)), max_size=6)))
-    return [list(records[start:end]) for start, end in zip([0, *cuts], [*cuts, len(records)], strict=True)]
-
-
 def _open(opened: contextlib.ExitStack, path: Path, clock: Clock) -> Ledger:
     return opened.enter_context(contextlib.closing(Ledger(path, BOOK, pipelines=RULES, clock=clock)))
 
@@ -177,43 +169,26 @@ def test_any_order_grouping_and_resending_gives_the_same_rows_and_counts(
         assert rows(ledger) == truth
 
 
-def _copy(path: Path, folder: Path) -> Path:
-    """The file as a process that dies now leaves it."""
-    folder.mkdir()
-    for file in (path, Path(f"{path}-wal")):
-        shutil.copy(file, folder / file.name)
-    return folder / path.name
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_process_that_dies_between_any_two_steps_and_a_sender_that_comes_again_leave_exact_numbers(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, tmp_path: Path
 ) -> None:
     """The steps: every write of counts in every transaction, before and after it, and every commit."""
     plant = Plant(seed)
     path = tmp_path / "ledger.db"
-    copies: list[Path] = []
-    write = Counts.write
-
-    def dying(counts: Counts) -> None:
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-        write(counts)
-        copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
-
-    monkeypatch.setattr(Counts, "write", dying)
+    deaths = Deaths(path)
     clock = Clock()
     clock.now = 100
-    with contextlib.ExitStack() as opened:
+    with deaths.around_counts(), contextlib.ExitStack() as opened:
         ledger = _open(opened, path, clock)
         for number in range(5):
             ledger.commit(plant.records[number::5])
-            copies.append(_copy(path, tmp_path / f"copy{len(copies)}"))
+            deaths.copy()
         _at_end(ledger, clock)
         truth = rows(ledger)
         plant.check(ledger)
-    monkeypatch.setattr(Counts, "write", write)
-    assert len(copies) > 15
-    for copy in copies:
+    assert len(deaths.copies) > 15
+    for copy in deaths.copies:
         with contextlib.ExitStack() as opened:
             again = _open(opened, copy, clock)
             again.commit(plant.records)
