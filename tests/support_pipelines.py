@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fleetwatch.ledger import Ledger, pipeline_rows
+from fleetwatch.ledger.pipeline_counts import SignalRule
 from fleetwatch.records.pipelines import Phase, PhaseReport, Run, RunReport, RunWithPhases
 from support_tasks import at, span_id, trace_id
 
 INSTRUMENT = "instrument"
+SIGNALS = (SignalRule("irrigation.events", "counter"), SignalRule("pressure", "gauge", "night*"))
+Opened = Callable[..., Ledger]
+"""Opens the ledger of a test, again where it is open."""
 
 
 def begun(run: str = "r1", start: float = 0, *, pipeline: str = "nightly", **fields: Any) -> RunReport:

@@ -331,7 +331,8 @@ dashboard = board(
     variables=[parts.WHICH_PIPELINE, Variable(PHASE, pipelines.PHASE_LAST_COMPLETION, one=True)],
     leads_to=parts.leads_to("heatmap"),
     alerts="pipelines",
-    alerts_where='pipeline="$pipeline"',
+    # Those of all phases would hide the lines.
+    alerts_where='pipeline="$pipeline",phase="$phase"',
     since="now-24h",
     rows=[
         answer(*answers),

@@ -150,7 +150,7 @@ def _word_columns(facts: Sequence[Facts], row_links: Sequence[RowLink], narrow: 
     first = True
     for fact in facts:
         for name in fact.titles.values():
-            yield _word_column(name, fact, row_links, 234 if narrow and first else 0)
+            yield _word_column(name, fact, row_links, 222 if narrow and first else 70 if narrow else 0)
             first = False
 
 
@@ -177,6 +177,7 @@ def _number_column(column: Column) -> Json:
     if column.hidden:
         properties.append({"id": "custom.hidden", "value": True})
     if column.mappings:
+        properties.append({"id": "custom.minWidth", "value": 84})
         properties += [
             {"id": "custom.cellOptions", "value": {"type": "color-text"}},
             {"id": "mappings", "value": [*value_mappings(column.mappings), when_empty(QUIET_CELL, QUIET)]},

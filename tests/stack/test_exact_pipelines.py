@@ -94,7 +94,7 @@ def test_kills_amid_runs_change_no_figure(house: House, tmp_path: Path) -> None:
         return True
 
     wait_for(equal, 40, "the truth on /metrics")
-    listed = house.run("runs", "list", "--most", "10000", "--format", "csv").stdout.splitlines()
+    listed = house.run("runs", "export").stdout.splitlines()
     assert len(listed) == 1 + runs, "each run is one row of the history"
     # And once more from the file alone.
     house.kill9()

@@ -166,9 +166,10 @@ def test_a_name_of_a_phase_for_each_run_is_bounded(house: House) -> None:
     flood(house, "attack", "P-NUMBER", range(500, NAMES))
     wait_for(lambda: runs() == NAMES, 60, "all runs", 0.5)
     many = lines(house, "attack")
-    info = pipelines.SLOT_INFO.prometheus
-    assert [line for line in many if not line.startswith(info)] == [line for line in few if not line.startswith(info)]
-    assert len(many) == len(few) < 1000
+    # What runs have the ten slots differs, and so which of their phases are shown under their own name.
+    ring = "pipeline_slot_"
+    assert [line for line in many if not line.startswith(ring)] == [line for line in few if not line.startswith(ring)]
+    assert max(len(few), len(many)) < 1000
     assert (rows(house, "counts"), rows(house, "pipeline_names")) == (sums, names)
     shown = {
         dict(series)["phase"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,10 +102,9 @@ NIGHT = {
 
 def settled(house: House, runs: int = 1) -> dict[str, float]:
     """The values when new series have had their time at zero, or what they are after some time."""
-    deadline = time.monotonic() + 15
-    while (found := values(house, runs)) != NIGHT and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: values(house, runs) == NIGHT, timeout=15)
+    return values(house, runs)
 
 
 @pytest.mark.parametrize("config", [{}, {"compression": "gzip"}], ids=["plain", "gzip"])

@@ -36,7 +36,7 @@ HOLD = "1s"
 SCRAPE = 0.25
 """Seconds between two scrapes."""
 TOLD = 1.0
-"""The same, as the exporter is told: new counters stand at zero for twice as long, and a busy machine misses scrapes."""
+"""The same, as the exporter is told: new counters are 0 for twice as long, and a busy machine misses scrapes."""
 SHOTS = 20
 CGROUPS = Path("/sys/fs/cgroup")
 MOST_MEMORY = 256 << 20

@@ -22,6 +22,11 @@ SHOW = (
     *("phase", "state", "started", "duration", "usual", "items", "items_per_s", "errors", "warnings", "artifacts"),
     *("cpu", "memory_peak", "cost_usd"),
 )
+SPARE = (
+    *("version", "host", "phases", "artifacts", "warnings", "memory_peak", "cpu", "items_per_s"),
+    *("cost_usd", "items", "started"),
+)
+"""Columns of LIST and SHOW that a narrow terminal can do without, first those that are missed least."""
 COMPARE = ("phase", "measure", "a", "b", "change", "verdict", "why")
 
 _BAD = ("failure", "error", "timeout")
@@ -52,6 +57,17 @@ def listed(runs: Iterable[RunWithPhases], now: int) -> list[tuple[object, ...]]:
         )
         for run, phases in runs
     ]
+
+
+def fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], width: int
+) -> tuple[list[str], list[list[object]], list[str]]:
+    """(columns, rows, columns left out) of a table that is at most so wide, where that can be. Empty columns go."""
+    texts = [[name, *(str(row[place]) for row in rows)] for place, name in enumerate(columns)]
+    widths = {text[0]: max(map(len, text)) + 2 for text in texts if any(text[1:])}
+    left_out = [name for name in SPARE if sum(widths.values()) > width and widths.pop(name, None)]
+    kept = [(place, name) for place, name in enumerate(columns) if name in widths]
+    return [name for _, name in kept], [[row[place] for place, _ in kept] for row in rows], left_out
 
 
 def counted(runs: Sequence[RunWithPhases]) -> str:

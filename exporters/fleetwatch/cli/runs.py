@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -77,7 +78,8 @@ def list_runs(
         note = run_tables.counted(runs) if runs else "No run is like that."
     if len(found) > most:
         note += f" There are more: --most {most}."
-    show(style, run_tables.LIST, run_tables.listed(runs, time.time_ns()), note=note + (staleness(at) if runs else ""))
+    rows = run_tables.listed(runs, time.time_ns())
+    _show(style, run_tables.LIST, rows, note + (staleness(at) if runs else ""))
 
 
 @command.command("show")
@@ -98,7 +100,7 @@ def show_run(run: str, pipeline: str | None, config: Path | None, style: str) ->
     else:
         for line in run_tables.told(found, history, now):
             click.echo(printable(line))
-        show(style, run_tables.SHOW, run_tables.shown(found, history, now))
+        _show(style, run_tables.SHOW, run_tables.shown(found, history, now), "")
 
 
 @command.command("compare")
@@ -165,6 +167,16 @@ def forget(pipeline: str, config: Path | None) -> None:
         shown = printable(pipeline)
         raise click.ClickException(f"{shown}: pipelines.expected names it, so it stays; take it out there first")
     ask(settings.ledger_path, pipeline, "forget_pipeline", "is forgotten", "will be forgotten")
+
+
+def _show(style: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> None:
+    """As `show`, with as many columns as the terminal has room for."""
+    if style == "table" and rows:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+        columns, rows, left_out = run_tables.fitting(columns, rows, width)
+        if left_out:
+            note += f"{' ' * bool(note)}No room for {', '.join(left_out)}: a wider terminal, or --format csv."
+    show(style, columns, rows, note=note)
 
 
 def _rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from contextvars import Token
 from types import TracebackType
 from typing import Final, Self
@@ -21,7 +22,7 @@ _LONGEST: Final = 200
 _ENDED_ON_PURPOSE: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-class Entered:
+class Entered(ABC):
     """A span that is entered as a block, or piece by piece as generators are.
 
     Who is entered once more while it is open stays the same, and ends when it is left as often.
@@ -61,12 +62,13 @@ class Entered:
     ) -> None:
         self.__exit__(kind, error, trace)
 
+    @abstractmethod
     def begin(self) -> None:
         """Begin without entering; for what runs in pieces, as generators do."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, error: BaseException | None) -> None:
-        raise NotImplementedError
+        """It is over; error: what left it."""
 
     def attach(self) -> None:
         """Enter: what runs from here on belongs to it."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from typing import NamedTuple
 
 from fleetwatch.records.pipelines import PhaseReport, Tally, Usage
 
 MOST = 100_000
-"""Rows; the oldest go first."""
+"""Rows at most, some 60 MB; the oldest go first."""
 KEPT = 86_400 * 10**9
 """Nanoseconds that one waits."""
 PRUNE_ROWS = 2000
+"""Rows forgotten in one transaction."""
 _BYTES = tuple(PhaseReport._fields.index(name) for name in ("trace", "span", "parent"))
 _USAGE, _TALLY = PhaseReport._fields.index("usage"), PhaseReport._fields.index("tally")
+
+
+class Pruned(NamedTuple):
+    """Rows that are gone; phases: those of them that were phases for certain."""
+
+    rows: int
+    phases: int
 
 
 class WaitingPhases:
@@ -23,11 +32,17 @@ class WaitingPhases:
         self._db = db
         self._any: bool | None = None
 
-    def keep(self, report: PhaseReport, now: int) -> None:
-        """Put one on disk; what waits already is the same."""
+    def keep(self, report: PhaseReport, now: int) -> int:
+        """Put one on disk; what waits already is the same. Returns how many phases had to make room for it."""
         row = (report.trace, report.span, now, _dump(report))
-        self._db.execute("INSERT OR IGNORE INTO pipeline_waiting (trace, span, seen, report) VALUES (?, ?, ?, ?)", row)
+        put = self._db.execute(
+            "INSERT OR IGNORE INTO pipeline_waiting (trace, span, seen, report) VALUES (?, ?, ?, ?)", row
+        )
         self._any = True
+        if not put.rowcount:
+            return 0
+        surplus = "SELECT number, report FROM pipeline_waiting WHERE number <= ? LIMIT ?"
+        return self._drop(surplus, ((put.lastrowid or 0) - MOST, PRUNE_ROWS)).phases
 
     def take(self, trace: bytes) -> list[PhaseReport]:
         """Those of a trace, which wait no more."""
@@ -44,17 +59,17 @@ class WaitingPhases:
         """Drop what is remembered beside the file."""
         self._any = None
 
-    def prune(self, now: int) -> int:
-        """Forget some that waited in vain; returns how many of them were phases for certain."""
-        rows = self._db.execute(
-            "SELECT number, report FROM pipeline_waiting "
-            "WHERE seen < ? OR number <= (SELECT coalesce(max(number), 0) - ? FROM pipeline_waiting) "
-            "ORDER BY number LIMIT ?",
-            (now - KEPT, MOST, PRUNE_ROWS),
-        ).fetchall()
-        self._db.executemany("DELETE FROM pipeline_waiting WHERE number = ?", [(number,) for number, _ in rows])
-        self._any = None
-        return sum(not _load(text).child_of_run for _, text in rows)
+    def prune(self, now: int) -> Pruned:
+        """Forget some that waited in vain."""
+        oldest = "SELECT number, seen, report FROM pipeline_waiting ORDER BY number LIMIT ?"
+        return self._drop(f"SELECT number, report FROM ({oldest}) WHERE seen < ?", (PRUNE_ROWS, now - KEPT))
+
+    def _drop(self, which: str, values: tuple[int, ...]) -> Pruned:
+        rows = self._db.execute(which, values).fetchall()
+        if rows:
+            self._db.executemany("DELETE FROM pipeline_waiting WHERE number = ?", [(number,) for number, _ in rows])
+            self._any = None
+        return Pruned(len(rows), sum(not _load(text).child_of_run for _, text in rows))
 
 
 def _dump(report: PhaseReport) -> str:

@@ -248,9 +248,8 @@ class Pipelines:
             self._changed.pop((key[0], key[1]), None)
             if deleted > PRUNE_ROWS:
                 break
-        self._intake.prune(now)
         self._next_due = None
-        return deleted
+        return deleted + self._intake.prune(now)
 
     # --- what a transaction does
 

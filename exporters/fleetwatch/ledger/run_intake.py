@@ -51,10 +51,11 @@ class Intake:
         """The transaction was undone."""
         self._rejected_now = Counter()
 
-    def prune(self, now: int) -> None:
-        """Forget phases whose run never came."""
-        if unplaced := self._waiting.prune(now):
-            self._rejected_now["unplaced"] += unplaced
+    def prune(self, now: int) -> int:
+        """Forget some phases whose run never came; returns how many rows."""
+        pruned = self._waiting.prune(now)
+        self._note_unplaced(pruned.phases)
+        return pruned.rows
 
     def take_run(self, report: RunReport, now: int) -> None:
         """What somebody tells of a run."""
@@ -114,7 +115,11 @@ class Intake:
         elif not report.trace:
             self._rejected_now["malformed"] += 1
         elif self._is_sound(report._replace(pipeline="?", run="?"), now):
-            self._waiting.keep(report, now)
+            self._note_unplaced(self._waiting.keep(report, now))
+
+    def _note_unplaced(self, phases: int) -> None:
+        if phases:
+            self._rejected_now["unplaced"] += phases
 
     def _run_around(self, report: PhaseReport) -> Run | None:
         """The innermost run of the phase's trace that contains it in time, else the one that began last."""

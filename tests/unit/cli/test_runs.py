@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fleetwatch.app import run_tables
 from fleetwatch.ledger import Ledger
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
 from support_cli import PRICES, run
@@ -82,6 +83,17 @@ def test_runs_are_listed_newest_first_with_how_they_stand(tmp_path: Path) -> Non
     assert [item["run"] for item in objects(tmp_path, "list", "--since", "90m")] == ["now", "bad", "run-02"]
     table = run(tmp_path, "runs", "list", "nightly", "--most", "2").stdout
     assert "2 runs: 1 executing, 1 failure. There are more: --most 2." in table
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(200, []), (60, ["version", "host"])])
+def test_a_narrow_terminal_has_fewer_columns_and_whole_words(width: int, left_out: list[str]) -> None:
+    columns = ["run", "state", "reason", "started", "phases", "host", "version"]
+    rows = [["20260131-4f0c91d2", "success", "", "2026-01-31T03:00:00Z", "10", "db-7", "1.4"]]
+    kept, shown, told = run_tables.fitting(columns, rows, width)
+    assert told == left_out
+    assert kept == [name for name in columns if name not in ("reason", *left_out)]
+    assert [len(row) for row in shown] == [len(kept)]
+    assert sum(len(str(value)) + 2 for value in shown[0]) <= width
 
 
 def test_a_cost_that_nobody_knows_is_not_zero(tmp_path: Path) -> None:

@@ -95,32 +95,39 @@ class PipelinesMachine(RuleBasedStateMachine):
 
     # --- what happens
 
-    @rule(pipeline=_pipelines, run=_runs, times=_times(), interval=st.sampled_from([None, 5 * SECOND]))
-    def tell_a_run(self, pipeline: str, run: str, times: dict[str, Any], interval: int | None) -> None:
-        self._group.append(RunReport(pipeline, run, self._clock(), interval=interval, **self._absolute(times)))
+    def _tell(self, report: RunReport | PhaseReport, is_last: bool) -> None:
+        self._group.append(report)
+        if is_last:
+            self.commit()
+
+    @rule(
+        pipeline=_pipelines, run=_runs, times=_times(), interval=st.sampled_from([None, 5 * SECOND]),
+        is_last=st.booleans(),
+    )  # fmt: skip
+    def tell_a_run(self, pipeline: str, run: str, times: dict[str, Any], interval: int | None, is_last: bool) -> None:
+        self._tell(RunReport(pipeline, run, self._clock(), interval=interval, **self._absolute(times)), is_last)
 
     @rule(
         pipeline=_pipelines, run=_runs, execution=st.integers(0, 5), times=_times(), tally=_tallies(), cpu=_numbers,
-        part=st.sampled_from(["", "", "load"]), attempt=st.integers(1, 2),
+        part=st.sampled_from(["", "", "load"]), attempt=st.integers(1, 2), is_last=st.booleans(),
     )  # fmt: skip
     def tell_a_phase(  # noqa: PLR0917 - fields of one report
         self, pipeline: str, run: str, execution: int, times: dict[str, Any], tally: Tally, cpu: int, part: str,
-        attempt: int,
+        attempt: int, is_last: bool,
     ) -> None:  # fmt: skip
         name = f"P{execution % 3}"
-        self._group.append(
-            PhaseReport(
-                pipeline, run, f"e{execution}", name, part, self._clock(), attempt, tally=tally,
-                usage=Usage(cpu=cpu * SECOND), **self._absolute(times),
-            )
+        report = PhaseReport(
+            pipeline, run, f"e{execution}", name, part, self._clock(), attempt, tally=tally,
+            usage=Usage(cpu=cpu * SECOND), **self._absolute(times),
         )  # fmt: skip
+        self._tell(report, is_last)
 
     def _absolute(self, times: dict[str, Any]) -> dict[str, Any]:
         return times | {name: at(self._clock.now + times[name]) for name in ("started", "ended") if name in times}
 
     @rule(pipeline=_pipelines, run=_runs)
     def give_up(self, pipeline: str, run: str) -> None:
-        self._group.append(judged(run, self._clock.now - 5, pipeline=pipeline))
+        self._tell(judged(run, self._clock.now - 5, pipeline=pipeline), is_last=True)
 
     @rule(data=st.data())
     def resend(self, data: st.DataObject) -> None:
@@ -234,6 +241,9 @@ class PipelinesMachine(RuleBasedStateMachine):
         for key, held in mine._runs._held.items():
             [row] = pipeline_rows.with_phases(db, pipeline_rows.runs(db, pipeline=key[0], run=key[1]))
             assert held.whole() == row
+        assert mine._runs._rows == sum(held.weight for held in mine._runs._held.values())
+        rings = {(name, slot, place.run) for name, ring in mine._slots._rings.items() for slot, place in ring.items()}
+        assert rings == set(self._ledger.query("SELECT pipeline, slot, run FROM pipeline_runs WHERE slot IS NOT NULL"))
         [(under_way,)] = self._ledger.query("SELECT count(*) FROM pipeline_runs WHERE state <> 'ended'")
         assert mine._runs.number_open() == under_way
 
