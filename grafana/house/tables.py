@@ -14,8 +14,9 @@ from grafana.house.units import CLOCK, FROM_NOW, USD_ANY, WORDS, Unit
 QUIET_CELL = "–"
 NARROW = 64
 """Least width of a column in pixels."""
-ALERT_NAME = 176
-WIDE = {CLOCK: 170, FROM_NOW: 140, USD_ANY: 100}
+LEAST = {"alertname": 176, "slot": 48}
+"""Of keys whose values have a known length."""
+WIDE = {CLOCK: 158, FROM_NOW: 140, USD_ANY: 100}
 
 
 class Column(NamedTuple):
@@ -136,7 +137,7 @@ def _key_columns(keys: Mapping[str, str], link: str, row_links: Sequence[RowLink
     """The last key is the row's own name and gets the most room."""
     last = list(keys)[-1]
     for key, name in keys.items():
-        width = NARROW if narrow else ALERT_NAME if key == "alertname" else 190 if key == last else 100
+        width = LEAST.get(key, NARROW if narrow else 190 if key == last else 100)
         properties: list[Json] = [{"id": "custom.minWidth", "value": width}]
         if link:
             properties.append({"id": "links", "value": [cell_link(link, key)]})
@@ -150,7 +151,7 @@ def _word_columns(facts: Sequence[Facts], row_links: Sequence[RowLink], narrow: 
     first = True
     for fact in facts:
         for name in fact.titles.values():
-            yield _word_column(name, fact, row_links, 222 if narrow and first else 70 if narrow else 0)
+            yield _word_column(name, fact, row_links, 228 if narrow and first else 70 if narrow else 0)
             first = False
 
 

@@ -210,17 +210,20 @@ def _levels() -> list[list[str]]:
 
 @functools.cache
 def _ruled_over_time() -> frozenset[str]:
-    """Recorded series of which other rules or boards read more than the last value."""
+    """Recorded series of which other rules read more than the last value."""
     windows = re.compile(r"\b(pipelines:[\w:]+)(?:\{[^}]*\})? *(?:\[|offset)")
-    return _over_time(BOARDS) | {name for expr in _rules().values() for name in windows.findall(expr)}
+    return frozenset(name for expr in _rules().values() for name in windows.findall(expr))
 
 
 def _evaluated(prometheus: Prometheus, name: str, month: Month) -> Iterator[str]:
-    start = month.start if name in _ruled_over_time() else month.end - STEP
+    is_ruled = name in _ruled_over_time()
+    start = month.start if is_ruled or name in _over_time(BOARDS) else month.end - STEP
     times = {"start": str(start), "end": str(month.end), "step": str(STEP), "timeout": "300s"}
     for series in _ask(prometheus, "query_range", query=_rules()[name], **times)["result"]:
         labels = ",".join(f'{label}="{value}"' for label, value in series["metric"].items() if label != "__name__")
-        yield from (f"{name}{{{labels}}} {value} {at}\n" for at, value in series["values"] if value != "NaN")
+        full = f"{name}{{{labels}}}"
+        values = series["values"] if is_ruled or _is_read_over_time(full, "") else series["values"][-2:]
+        yield from (f"{full} {value} {at}\n" for at, value in values if value != "NaN" and at > month.start)
 
 
 # --- the questions

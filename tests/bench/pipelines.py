@@ -167,6 +167,9 @@ def simulate(house: House, a_day: int, days: int, text: TextIO) -> None:
               f"  {a_page[0]:19.1f} {a_page[1]:6.1f}  {house.size():6.1f} {memory():5.0f}", flush=True)  # fmt: skip
     others = {name: number for name, number in late.items() if name != NAMING}
     print(f"after the first week, new but {NAMING}: {others or 'nothing'}")
+    lines = [line for line in house.page() if line.startswith("pipeline_slot_")]
+    slots = sum(line.startswith(NAMING) for line in lines)
+    print(f"with its id on all series of its slot a run would add {len(lines) / slots:.0f} in place of 1")
     overflows = [line for line in house.page() if line.startswith(exporter.LABEL_OVERFLOW.prometheus)]
     print(f"labels without room: {overflows or 'none'}")
 

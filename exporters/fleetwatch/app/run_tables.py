@@ -65,7 +65,7 @@ def fitting(
     """(columns, rows, columns left out) of a table that is at most so wide, where that can be. Empty columns go."""
     texts = [[name, *(str(row[place]) for row in rows)] for place, name in enumerate(columns)]
     widths = {text[0]: max(map(len, text)) + 2 for text in texts if any(text[1:])}
-    left_out = [name for name in SPARE if sum(widths.values()) > width and widths.pop(name, None)]
+    left_out = [name for name in SPARE if sum(widths.values()) > width and widths.pop(name, 0)]
     kept = [(place, name) for place, name in enumerate(columns) if name in widths]
     return [name for _, name in kept], [[row[place] for place, _ in kept] for row in rows], left_out
 
