@@ -281,9 +281,11 @@ class Hosts:
         """What is known of a host as of the last look. This machine is there as long as anybody can ask."""
         if name == self._own:
             self._count_own_kills()
-            return Machine("reporting", self._clock(), self._kills.last(name))
+            return Machine("reporting", self._clock(), SECOND, self._kills.seen(name))
         host = self._hosts.get(name)
-        return None if host is None else Machine(roster.state(host), host.last_report, self._kills.last(name))
+        if host is None:
+            return None
+        return Machine(roster.state(host), host.last_report, host.interval, self._kills.seen(name))
 
     def _count_own_kills(self) -> None:
         kills = own_kills(self._proc)

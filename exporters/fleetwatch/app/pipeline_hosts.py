@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
 from typing import NamedTuple
+
+MOST = 50
+"""Kills remembered of a machine: runs are judged within minutes."""
 
 
 class Machine(NamedTuple):
@@ -14,8 +18,10 @@ class Machine(NamedTuple):
     """In the roster of hosts."""
     heard: int
     """When it last reported."""
-    killed: int | None
-    """When the number of its kills for want of memory was last seen to have risen."""
+    interval: int
+    """Nanoseconds between two of its reports."""
+    kills: tuple[int, ...]
+    """When the number of its kills for want of memory was seen to have risen, the last times."""
 
 
 class Kills:
@@ -23,7 +29,7 @@ class Kills:
 
     def __init__(self) -> None:
         self._values: dict[str, float] = {}
-        self._risen: dict[str, int] = {}
+        self._risen: dict[str, deque[int]] = {}
 
     def take(self, host: str, value: float, now: int) -> None:
         """Note what a machine's counter says."""
@@ -31,10 +37,11 @@ class Kills:
         self._values[host] = value
         # A lower value is that of a machine that has started anew.
         if before is not None and value > before:
-            self._risen[host] = now
+            self._risen.setdefault(host, deque(maxlen=MOST)).append(now)
 
-    def last(self, host: str) -> int | None:
-        return self._risen.get(host)
+    def seen(self, host: str) -> tuple[int, ...]:
+        """When they were seen to have risen, the last MOST times."""
+        return tuple(self._risen.get(host, ()))
 
     def forget(self, host: str) -> None:
         self._values.pop(host, None)

@@ -75,7 +75,17 @@ class Judge:
         # memory had run out, and its silence that it is gone.
         if machine.heard < silent + (interval or 0):
             return "lost" if now >= due + PATIENCE else ""
-        return "oom_killed" if machine.killed is not None and machine.killed >= _last_sign(run.run) else "died"
+        return "oom_killed" if _was_for_memory(run.run, machine) else "died"
+
+
+def _was_for_memory(run: Run, machine: Machine) -> bool:
+    """Whether a kill falls into the time in which the run died: before its next report, and told by its machine's next.
+
+    One interval more for reports that are late: a kill of somebody else long after has nothing to do with it.
+    """
+    since = _last_sign(run)
+    until = max(run.seen, since) + 2 * (run.interval or 0) + 2 * machine.interval
+    return any(since <= kill <= until for kill in machine.kills)
 
 
 def _last_sign(run: Run) -> int:
