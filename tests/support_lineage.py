@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from fleetwatch.ledger.lineage import SCHEMA, Lineage, Report
+from fleetwatch.ledger.pipelines.lineage import SCHEMA, Lineage, Report
 from fleetwatch.reckon.runs import flaw, merge_phase, merge_run
 from fleetwatch.records.lineage import DataUse, Job, LineageEvent
 from fleetwatch.records.pipelines import Phase, Run, RunReport, Tally

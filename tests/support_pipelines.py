@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fleetwatch.ledger import Ledger, pipeline_rows
-from fleetwatch.ledger.pipeline_counts import SignalRule
+from fleetwatch.ledger import Ledger
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.pipelines.counts import SignalRule
 from fleetwatch.records.pipelines import Phase, PhaseReport, Run, RunReport, RunWithPhases
 from support_tasks import at, span_id, trace_id
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.pipeline_queries import Month, ask_boards, is_wanted
 from bench.pipeline_runs import PIPELINES, SECOND, Event, Report, schedule
-from fleetwatch.app import pipelines as app
 from fleetwatch.app.books import Books
+from fleetwatch.app.pipelines import pipelines as app
 from fleetwatch.app.prices import price_book
 from fleetwatch.catalogue import exporter, pipelines
 from fleetwatch.meter.text import exposition

@@ -14,8 +14,8 @@ from fleetwatch.app.hosts import Hosts
 from fleetwatch.app.loops import Loops
 from fleetwatch.app.models import IN_USE, Models
 from fleetwatch.app.own_series import OwnSeries
-from fleetwatch.app.pipeline_rules import rules_of
-from fleetwatch.app.pipelines import Pipelines
+from fleetwatch.app.pipelines.pipelines import Pipelines
+from fleetwatch.app.pipelines.rules import rules_of
 from fleetwatch.app.writer import Writer
 from fleetwatch.catalogue import agents, alerting, exporter, llm, pipelines
 from fleetwatch.catalogue.hosts import HOST

@@ -19,7 +19,7 @@ from fleetwatch.app.alerts import access_of
 from fleetwatch.app.bills import BillCheck
 from fleetwatch.app.books import Books
 from fleetwatch.app.here import bill_sources, here_of, scrape_sources, sources
-from fleetwatch.app.pipeline_thresholds import check_thresholds
+from fleetwatch.app.pipelines.thresholds import check_thresholds
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.signals import told_to_end
 from fleetwatch.app.web import web_app

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fleetwatch.app.hosts_forms import TOLD, Forms, Known, word_of
-from fleetwatch.app.pipeline_hosts import Kills, Machine, own_kills
+from fleetwatch.app.pipelines.hosts import Kills, Machine, own_kills
 from fleetwatch.catalogue import exporter, hosts
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.ledger.roster import Changes, Request

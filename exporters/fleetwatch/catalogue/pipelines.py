@@ -312,7 +312,7 @@ SLOT_PHASE_WARNINGS = gauge(
 SLOT_PHASE_SPENT = gauge(
     "pipeline.slot.phase.spent.usd",
     unit="{USD}",
-    help="Known cost of a phase of the slot's run, LLM calls and the share of the machine; none where neither is known.",
+    help="Known cost of a phase of the slot's run, LLM calls and share of the machine; none where neither is known.",
     labels=(PIPELINE, SLOT, PHASE),
 )
 SLOT_PHASE_CPU = gauge(

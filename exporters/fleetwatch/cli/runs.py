@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetwatch.app import run_rows, run_tables
+from fleetwatch.app.pipelines import rows as run_rows
+from fleetwatch.app.pipelines import tables as run_tables
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
 from fleetwatch.cli._roster import ask, staleness
 from fleetwatch.ledger.query import parse_when

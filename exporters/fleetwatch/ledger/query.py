@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from fleetwatch.ledger import agent_roster, pipeline_rows, roster, schema
+from fleetwatch.ledger import agent_roster, roster, schema
 from fleetwatch.ledger.errors import LedgerError, explain
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
 from fleetwatch.ledger.totals import QUARTER
 from fleetwatch.records.agents import AgentProcess
 from fleetwatch.records.hosts import Host

@@ -37,7 +37,8 @@ Money is an integer count of nano-USD, times are Unix nanoseconds.
 
 from __future__ import annotations
 
-from fleetwatch.ledger import acknowledgements, lineage
+from fleetwatch.ledger import acknowledgements
+from fleetwatch.ledger.pipelines import lineage
 
 VERSION = 4
 """Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""

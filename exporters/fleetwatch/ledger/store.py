@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleetwatch.ledger import acknowledgements, agent_roster, pipeline_counts, roster, schema
+from fleetwatch.ledger import acknowledgements, agent_roster, roster, schema
 from fleetwatch.ledger.acknowledgements import Acknowledgements
 from fleetwatch.ledger.agent_roster import NO_AGENT_CHANGES, AgentChanges
 from fleetwatch.ledger.agents import METRICS, AgentRules, Agents
@@ -23,8 +23,9 @@ from fleetwatch.ledger.firewall import Firewall, Rules
 from fleetwatch.ledger.forget import prune_calls
 from fleetwatch.ledger.group import Committed, Group, Record
 from fleetwatch.ledger.labels import LabelSets
-from fleetwatch.ledger.lineage import Lineage
-from fleetwatch.ledger.pipelines import KeptReports, PipelineRules, Pipelines
+from fleetwatch.ledger.pipelines import counts as pipeline_counts
+from fleetwatch.ledger.pipelines.lineage import Lineage
+from fleetwatch.ledger.pipelines.pipelines import KeptReports, PipelineRules, Pipelines
 from fleetwatch.ledger.totals import LABELS, CallLabels, Total
 from fleetwatch.ledger.traces import Traces
 from fleetwatch.ledger.usage import Usage

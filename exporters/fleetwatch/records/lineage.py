@@ -1,8 +1,8 @@
 """What OpenLineage events say: a run of a job, and whose part it is.
 
 Whose run a job belongs to may only be known from its parent's events, which may come later: the ledger makes RunReport
-and PhaseReport of these, see ledger/lineage.py. Times are Unix nanoseconds by the sender's clock, at most when they
-arrived.
+and PhaseReport of these, see ledger/pipelines/lineage.py. Times are Unix nanoseconds by the sender's clock, at most
+when they arrived.
 """
 
 from __future__ import annotations

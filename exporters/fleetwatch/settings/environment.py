@@ -11,7 +11,9 @@ from fleetwatch.settings.errors import SettingsError
 
 PREFIX = "FLEETWATCH_"
 # Variables that scripts, tests, Collector, Grafana and instrumented programs read; they are no settings.
-NOT_SETTINGS = re.compile(r"FLEETWATCH_(BOARDS|COLLECTOR_\w+|CONFIG|JOIN|LOCK|PICTURES|PROMETHEUS_URL|PYTHON|TOOLS|VENV)")
+NOT_SETTINGS = re.compile(
+    r"FLEETWATCH_(BOARDS|COLLECTOR_\w+|CONFIG|JOIN|LOCK|PICTURES|PROMETHEUS_URL|PYTHON|TOOLS|VENV)"
+)
 
 
 def overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[Place, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fleetwatch.app.hosts import Hosts
-from fleetwatch.app.pipeline_hosts import Machine
+from fleetwatch.app.pipelines.hosts import Machine
 from fleetwatch.catalogue import exporter, host_metrics, hosts
 from fleetwatch.catalogue.metric import Sample, gauge
 from fleetwatch.ledger import Ledger

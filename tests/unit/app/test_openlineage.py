@@ -13,7 +13,7 @@ import pytest
 from fleetwatch.catalogue import pipelines
 from fleetwatch.dialects import Record
 from fleetwatch.dialects.openlineage import translate_lineage
-from fleetwatch.ledger.lineage import QUIET, WAIT
+from fleetwatch.ledger.pipelines.lineage import QUIET, WAIT
 from fleetwatch.reckon.pulse import SECOND
 from support_openlineage import Night, as_json
 from support_pipeline_house import START, PipelineHouse

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fleetwatch.app.pipeline_hosts import Kills, Machine, own_kills
-from fleetwatch.app.pipeline_judge import DEAF, PATIENCE, Judge
+from fleetwatch.app.pipelines.hosts import Kills, Machine, own_kills
+from fleetwatch.app.pipelines.judge import DEAF, PATIENCE, Judge
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.pipelines import RunReport
 from fleetwatch.settings import from_dict

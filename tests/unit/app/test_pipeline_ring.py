@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fleetwatch.app.pipeline_ring import Ends, Outlook, grouped, moving, standing
+from fleetwatch.app.pipelines.ring import Ends, Outlook, grouped, moving, standing
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import Metric
 from fleetwatch.meter import Meter

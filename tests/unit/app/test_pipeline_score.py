@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwatch.app.pipeline_ring import Ends
-from fleetwatch.app.pipeline_score import MOMENTS, MOST, Told
+from fleetwatch.app.pipelines.ring import Ends
+from fleetwatch.app.pipelines.score import MOMENTS, MOST, Told
 from fleetwatch.reckon.pulse import SECOND
 from support_pipeline_house import START
 

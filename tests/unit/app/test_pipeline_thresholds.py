@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleetwatch.app.pipeline_thresholds import check_thresholds, threshold_samples
+from fleetwatch.app.pipelines.thresholds import check_thresholds, threshold_samples
 from fleetwatch.catalogue import pipelines
 from fleetwatch.settings import SettingsError, from_dict
 

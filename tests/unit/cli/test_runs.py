@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fleetwatch.app import run_tables
+from fleetwatch.app.pipelines import tables as run_tables
 from fleetwatch.ledger import Ledger
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
 from support_cli import PRICES, run

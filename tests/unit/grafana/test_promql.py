@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from grafana.house.matchers import Choice, Not
-from grafana.house.promql import Expr, Recorded, Scope, first, joined, outside, top, total
+from grafana.house.promql import Expr, Scope, first, joined, outside, top, total
+from grafana.house.recorded import Recorded
 
 from fleetwatch.catalogue import exporter, hosts, llm, pipelines
 

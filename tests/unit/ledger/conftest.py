@@ -9,7 +9,7 @@ import pytest
 
 from fleetwatch.ledger import Ledger
 from fleetwatch.ledger.agents import AgentRules
-from fleetwatch.ledger.pipelines import PipelineRules
+from fleetwatch.ledger.pipelines.pipelines import PipelineRules
 from support_ledger import BOOK
 from support_pipelines import SIGNALS, Opened
 from support_tasks import Clock

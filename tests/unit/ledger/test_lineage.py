@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwatch.dialects.openlineage import read
-from fleetwatch.ledger import lineage
-from fleetwatch.ledger.lineage import KEEP, MOST_NAMES, MOST_RUNS, QUIET, WAIT
+from fleetwatch.ledger.pipelines import lineage
+from fleetwatch.ledger.pipelines.lineage import KEEP, MOST_NAMES, MOST_RUNS, QUIET, WAIT
 from fleetwatch.records.lineage import DataUse, Job, LineageEvent
 from fleetwatch.records.pipelines import PhaseReport, RunReport
 from support_lineage import T0, LineageBooks, S, Told, happens, ok, seconds

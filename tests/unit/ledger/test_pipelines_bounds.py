@@ -8,8 +8,10 @@ import pytest
 
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO, OTHER
-from fleetwatch.ledger import Ledger, held_runs, pipeline_waiting
-from fleetwatch.ledger.pipeline_waiting import KEPT
+from fleetwatch.ledger import Ledger
+from fleetwatch.ledger.pipelines import held as held_runs
+from fleetwatch.ledger.pipelines import waiting as pipeline_waiting
+from fleetwatch.ledger.pipelines.waiting import KEPT
 from fleetwatch.ledger.query import Reader
 from fleetwatch.ledger.store import Record
 from fleetwatch.records.pipelines import RunWithPhases, Tally, Usage

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fleetwatch.catalogue import agents, pipelines
-from fleetwatch.ledger import Ledger, run_costs
-from fleetwatch.ledger.pipelines import LONG, LOOK, PipelineRules
+from fleetwatch.ledger import Ledger
+from fleetwatch.ledger.pipelines import costs as run_costs
+from fleetwatch.ledger.pipelines.pipelines import LONG, LOOK, PipelineRules
 from fleetwatch.reckon.run_cost import MachineRule
 from fleetwatch.records.pipelines import Usage
 from support_ledger import BOOK, COST

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO
 from fleetwatch.ledger import Ledger
-from fleetwatch.ledger.pipeline_counts import SignalRule
-from fleetwatch.ledger.pipelines import PipelineRules
+from fleetwatch.ledger.pipelines.counts import SignalRule
+from fleetwatch.ledger.pipelines.pipelines import PipelineRules
 from fleetwatch.ledger.store import Record
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
 from support_deaths import Deaths, groups

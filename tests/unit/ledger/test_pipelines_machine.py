@@ -16,10 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO, Metric
-from fleetwatch.ledger import Ledger, pipeline_rows
+from fleetwatch.ledger import Ledger
 from fleetwatch.ledger.agents import AgentRules
-from fleetwatch.ledger.pipeline_counts import SignalRule
-from fleetwatch.ledger.pipelines import PipelineRules
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.pipelines.counts import SignalRule
+from fleetwatch.ledger.pipelines.pipelines import PipelineRules
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally, Usage
 from support_ledger import BOOK
 from support_pipelines import judged

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from fleetwatch.app.pipeline_ring import Ends, Outlook, Part, grouped, moving, standing
-from fleetwatch.app.pipeline_score import Score, Told
+from fleetwatch.app.pipelines.ring import Ends, Outlook, Part, grouped, moving, standing
+from fleetwatch.app.pipelines.score import Score, Told
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import OTHER, Metric, Sample
-from fleetwatch.ledger.pipeline_rows import Known
+from fleetwatch.ledger.pipelines.rows import Known
 from fleetwatch.reckon.eta import Past, Quantiles
 from fleetwatch.reckon.pulse import SECOND, lead
 from fleetwatch.reckon.regression import Finding, regress

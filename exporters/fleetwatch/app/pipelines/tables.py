@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
-from fleetwatch.app.run_rows import usd
+from fleetwatch.app.pipelines.rows import usd
 from fleetwatch.reckon.compare import Difference, Otherwise, compare, otherwise
 from fleetwatch.reckon.eta import Past, Prediction
 from fleetwatch.reckon.measures import items_of

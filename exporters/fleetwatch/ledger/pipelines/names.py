@@ -10,8 +10,8 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from fleetwatch.ledger import pipeline_rows
-from fleetwatch.ledger.pipeline_rows import Known, KnownPhase
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.pipelines.rows import Known, KnownPhase
 from fleetwatch.records.pipelines import Phase, Run
 
 _WRITE = "INSERT OR REPLACE INTO pipelines VALUES (?, ?, ?, ?, ?)"

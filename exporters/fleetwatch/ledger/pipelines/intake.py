@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from fleetwatch.ledger.held_runs import HeldRun, HeldRuns
-from fleetwatch.ledger.pipeline_books import PipelineBooks
-from fleetwatch.ledger.pipeline_waiting import WaitingPhases
-from fleetwatch.ledger.run_costs import MOST_IN_TRACE
-from fleetwatch.ledger.run_traces import RunTraces
+from fleetwatch.ledger.pipelines.books import PipelineBooks
+from fleetwatch.ledger.pipelines.costs import MOST_IN_TRACE
+from fleetwatch.ledger.pipelines.held import HeldRun, HeldRuns
+from fleetwatch.ledger.pipelines.traces import RunTraces
+from fleetwatch.ledger.pipelines.waiting import WaitingPhases
 from fleetwatch.reckon import runs as reckon
 from fleetwatch.records.pipelines import PhaseReport, Run, RunReport
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from fleetwatch.app.pipeline_hosts import Machine
-from fleetwatch.app.pipeline_judge import Judge
-from fleetwatch.app.pipeline_one import Pipeline
-from fleetwatch.app.pipeline_score import Score
-from fleetwatch.app.pipeline_thresholds import threshold_samples
+from fleetwatch.app.pipelines.hosts import Machine
+from fleetwatch.app.pipelines.judge import Judge
+from fleetwatch.app.pipelines.one import Pipeline
+from fleetwatch.app.pipelines.score import Score
+from fleetwatch.app.pipelines.thresholds import threshold_samples
 from fleetwatch.catalogue import exporter, pipelines
 from fleetwatch.catalogue.metric import NANO, Sample
 from fleetwatch.meter import Meter
@@ -25,7 +25,7 @@ from fleetwatch.records.pipelines import RunReport, RunWithPhases
 from fleetwatch.settings import Settings
 
 if TYPE_CHECKING:
-    from fleetwatch.ledger.pipelines import Pipelines as History
+    from fleetwatch.ledger.pipelines.pipelines import Pipelines as History
     from fleetwatch.ledger.roster import Request
 
 log = logging.getLogger(__name__)

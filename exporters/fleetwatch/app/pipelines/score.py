@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fleetwatch.app.pipeline_ring import Ends
+from fleetwatch.app.pipelines.ring import Ends
 
 MOST = 64
 """Predictions remembered of one run. Past it every other one is dropped: which of them were made at a quarter, half and

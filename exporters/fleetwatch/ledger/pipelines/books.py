@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from fleetwatch.ledger.held_runs import HeldRun, HeldRuns
-from fleetwatch.ledger.pipeline_counts import PipelineCounts
-from fleetwatch.ledger.pipeline_names import Names
-from fleetwatch.ledger.pipeline_slots import Slots
+from fleetwatch.ledger.pipelines.counts import PipelineCounts
+from fleetwatch.ledger.pipelines.held import HeldRun, HeldRuns
+from fleetwatch.ledger.pipelines.names import Names
+from fleetwatch.ledger.pipelines.slots import Slots
 from fleetwatch.records.pipelines import Phase, Run
 
 

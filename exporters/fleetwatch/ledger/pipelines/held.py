@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 
-from fleetwatch.ledger import pipeline_rows
-from fleetwatch.ledger.pipeline_rows import PHASE_COLUMNS, RUN_COLUMNS
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.pipelines.rows import PHASE_COLUMNS, RUN_COLUMNS
 from fleetwatch.records.pipelines import Phase, Run, RunWithPhases
 
 MOST_HELD = 20_000

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetwatch.ledger.held_runs import HeldRun, HeldRuns, Key
+from fleetwatch.ledger.pipelines.held import HeldRun, HeldRuns, Key
 from fleetwatch.ledger.traces import OF_TRACE, PRICED_SPANS, Traces
 from fleetwatch.reckon.run_cost import MachineRule, machine_cost, owners, price_of
 from fleetwatch.reckon.span_tree import CALL, WAITING, Span

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fleetwatch.catalogue.metric import NANO
-from fleetwatch.ledger.pipeline_counts import SignalRule
-from fleetwatch.ledger.pipelines import PipelineRules
+from fleetwatch.ledger.pipelines.counts import SignalRule
+from fleetwatch.ledger.pipelines.pipelines import PipelineRules
 from fleetwatch.reckon.run_cost import MachineRule
 from fleetwatch.settings import Settings
 

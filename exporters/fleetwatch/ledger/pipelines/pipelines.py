@@ -19,19 +19,19 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from fleetwatch.catalogue import pipelines as catalogue
-from fleetwatch.ledger import pipeline_rows
 from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.errors import explained
-from fleetwatch.ledger.held_runs import HeldRun, HeldRuns, Key
-from fleetwatch.ledger.pipeline_books import PipelineBooks
-from fleetwatch.ledger.pipeline_counts import PipelineCounts, SignalRule
-from fleetwatch.ledger.pipeline_names import Names
-from fleetwatch.ledger.pipeline_rows import Known
-from fleetwatch.ledger.pipeline_slots import Slots
-from fleetwatch.ledger.pipeline_waiting import WaitingPhases
-from fleetwatch.ledger.run_costs import MOST_IN_TRACE, RunCosts
-from fleetwatch.ledger.run_intake import Bounds, Intake
-from fleetwatch.ledger.run_traces import RunTraces
+from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.pipelines.books import PipelineBooks
+from fleetwatch.ledger.pipelines.costs import MOST_IN_TRACE, RunCosts
+from fleetwatch.ledger.pipelines.counts import PipelineCounts, SignalRule
+from fleetwatch.ledger.pipelines.held import HeldRun, HeldRuns, Key
+from fleetwatch.ledger.pipelines.intake import Bounds, Intake
+from fleetwatch.ledger.pipelines.names import Names
+from fleetwatch.ledger.pipelines.rows import Known
+from fleetwatch.ledger.pipelines.slots import Slots
+from fleetwatch.ledger.pipelines.traces import RunTraces
+from fleetwatch.ledger.pipelines.waiting import WaitingPhases
 from fleetwatch.ledger.traces import KEPT, Traces
 from fleetwatch.reckon.run_cost import MachineRule
 from fleetwatch.reckon.runs import JUDGED

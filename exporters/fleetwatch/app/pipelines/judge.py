@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-from fleetwatch.app.pipeline_hosts import Machine
+from fleetwatch.app.pipelines.hosts import Machine
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.pipelines import Run, RunReport, RunWithPhases
 from fleetwatch.settings import Settings

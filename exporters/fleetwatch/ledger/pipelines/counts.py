@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO, OTHER, Metric, metrics_of
 from fleetwatch.ledger.counts import Counts
-from fleetwatch.ledger.pipeline_names import Names
+from fleetwatch.ledger.pipelines.names import Names
 from fleetwatch.records.pipelines import Phase, Run, Tally
 
 METRICS = tuple(metric for metric in metrics_of(pipelines) if metric.durable)

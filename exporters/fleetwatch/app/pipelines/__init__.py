@@ -1,0 +1,1 @@
+"""Pipelines as series, and their runs as tables."""

@@ -1,0 +1,1 @@
+"""Runs and phases of pipelines: each counted once, kept, and costed."""
