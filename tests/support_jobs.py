@@ -26,7 +26,7 @@ from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO, Metric
 from fleetwatch.places import PROJECT
 from support_program import environment, samples
-from support_work_of_jobs import Key
+from support_work_of_jobs import BEAT, Key
 
 COUNTED = (
     pipelines.RUNS,
@@ -129,7 +129,8 @@ def started_job(
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, support_work_of_jobs.__file__, order],
-            env={**environment(), "PYTHONPATH": path},
+            # Its first beat cannot know how often it beats; it believes what SDKs are told by the environment.
+            env={**environment(), "PYTHONPATH": path, "OTEL_METRIC_EXPORT_INTERVAL": f"{1000 * BEAT:g}"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=out,

@@ -24,6 +24,8 @@ from fleetwatch.settings import Settings
 log = logging.getLogger(__name__)
 
 ROSTER = "roster"
+COLLECTED = 15 * SECOND
+"""Nanoseconds between two looks of a sidecar at its machine (collect/hosts/host.py)."""
 _OWN_PROCESS = frozenset({exporter.PROCESS_MEMORY, exporter.PROCESS_CPU, exporter.PROCESS_FILES})
 _COLLECTORS = frozenset(
     {
@@ -281,11 +283,11 @@ class Hosts:
         """What is known of a host as of the last look. This machine is there as long as anybody can ask."""
         if name == self._own:
             self._count_own_kills()
-            return Machine("reporting", self._clock(), SECOND, self._kills.seen(name))
+            return Machine("reporting", self._clock(), SECOND, 0, self._kills.seen(name))
         host = self._hosts.get(name)
         if host is None:
             return None
-        return Machine(roster.state(host), host.last_report, host.interval, self._kills.seen(name))
+        return Machine(roster.state(host), host.last_report, host.interval, COLLECTED, self._kills.seen(name))
 
     def _count_own_kills(self) -> None:
         kills = own_kills(self._proc)

@@ -407,20 +407,20 @@ def test_what_is_known_of_a_run_s_machine(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("oom_kill 3\n")
     desk = Desk(host={"proc": str(tmp_path)})
     desk.report("node-1", hosts.OOM_KILLS(5), hosts.LOAD_1M(1))
-    assert desk.hosts.machine("node-1") == Machine("reporting", START, 15 * SECOND, ())
+    assert desk.hosts.machine("node-1") == Machine("reporting", START, 15 * SECOND, 15 * SECOND, ())
     assert desk.hosts.machine("nobody") is None
-    assert desk.hosts.machine(OWN) == Machine("reporting", START, SECOND, ())
+    assert desk.hosts.machine(OWN) == Machine("reporting", START, SECOND, 0, ())
     desk.after(15)
     desk.report("node-1", hosts.OOM_KILLS(6), hosts.LOAD_1M(1))
     (tmp_path / "vmstat").write_text("oom_kill 4\n")
-    assert desk.hosts.machine("node-1") == Machine("reporting", desk.now, 15 * SECOND, (desk.now,))
-    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, (desk.now,))
+    assert desk.hosts.machine("node-1") == Machine("reporting", desk.now, 15 * SECOND, 15 * SECOND, (desk.now,))
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, 0, (desk.now,))
     killed = desk.now
     # Its own sidecar's word is older than the kernel's, and must not look like a counter that begins anew.
     desk.report(OWN, hosts.OOM_KILLS(3))
     desk.after(60)
-    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, (killed,))
-    assert desk.hosts.machine("node-1") == Machine("missing", killed, 15 * SECOND, (killed,))
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, 0, (killed,))
+    assert desk.hosts.machine("node-1") == Machine("missing", killed, 15 * SECOND, 15 * SECOND, (killed,))
     desk.hosts.obey([Request(1, "node-1", "forget")])
     assert desk.hosts.machine("node-1") is None
 
@@ -434,4 +434,4 @@ def test_memory_that_ran_out_before_a_run_began_is_none_of_its_business(tmp_path
     desk.after(5)
     killed = desk.now
     desk.after(3600)
-    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, (killed,))
+    assert desk.hosts.machine(OWN) == Machine("reporting", desk.now, SECOND, 0, (killed,))

@@ -32,8 +32,8 @@ class Court:
         return found
 
     def hear(self, host: str, state: str = "reporting", *, killed: tuple[int, ...] = ()) -> None:
-        """A machine that reports every 15 seconds does so now."""
-        self.machines[host] = Machine(state, self.now, 15 * SECOND, killed)
+        """A machine that reports every 15 seconds, and looks at itself every 10, does so now."""
+        self.machines[host] = Machine(state, self.now, 15 * SECOND, 10 * SECOND, killed)
 
 
 @pytest.fixture

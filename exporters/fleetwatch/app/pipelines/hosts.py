@@ -20,6 +20,8 @@ class Machine(NamedTuple):
     """When it last reported."""
     interval: int
     """Nanoseconds between two of its reports."""
+    age: int
+    """Nanoseconds that what it reports may be old: its kills are looked at now and then."""
     kills: tuple[int, ...]
     """When the number of its kills for want of memory was seen to have risen, the last times."""
 

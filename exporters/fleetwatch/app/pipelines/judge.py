@@ -71,20 +71,20 @@ class Judge:
             return "lost"
         if machine.state in GONE:
             return "host_gone"
-        # The machine outlived the run only if it reported when the run should have; its next report tells whether
-        # memory had run out, and its silence that it is gone.
-        if machine.heard < silent + (interval or 0):
+        # The machine outlived the run only if it reported when the run should have; the report with a fresh look tells
+        # whether memory had run out, and its silence that it is gone.
+        if machine.heard < silent + max(interval or 0, machine.age):
             return "lost" if now >= due + PATIENCE else ""
         return "oom_killed" if _was_for_memory(run.run, machine) else "died"
 
 
 def _was_for_memory(run: Run, machine: Machine) -> bool:
-    """Whether a kill falls into the time in which the run died: before its next report, and told by its machine's next.
+    """Whether a kill falls into the time in which the run died: before its next report, and as its machine tells it.
 
-    One interval more for reports that are late: a kill of somebody else long after has nothing to do with it.
+    One interval of both more for reports that are late: a kill of somebody else long after has nothing to do with it.
     """
     since = _last_sign(run)
-    until = max(run.seen, since) + 2 * (run.interval or 0) + 2 * machine.interval
+    until = max(run.seen, since) + 2 * (run.interval or 0) + machine.age + 2 * machine.interval
     return any(since <= kill <= until for kill in machine.kills)
 
 
