@@ -19,7 +19,18 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
-from fleetwatch.records.pipelines import REASONS, RESULTS, STATES, Phase, PhaseReport, Run, RunReport, Tally, Usage
+from fleetwatch.records.pipelines import (
+    FOUND_OUT,
+    REASONS,
+    RESULTS,
+    STATES,
+    Phase,
+    PhaseReport,
+    Run,
+    RunReport,
+    Tally,
+    Usage,
+)
 
 JUDGED = "judged"
 """Source of an end that nobody told."""
@@ -123,6 +134,11 @@ def heard_of_run(report: PhaseReport) -> RunReport:
     )
 
 
+def _is_wrong(judged: _End, told: _End) -> bool:
+    """Whether the end that was found out is put right by the one that was told, and not only borne out."""
+    return judged.reason in FOUND_OUT or judged.result != told.result
+
+
 def merge_run(run: Run | None, report: RunReport, now: int, *, heard: bool = False) -> Run:
     """The run with what was reported. heard: a phase of it says so. now: Unix nanoseconds, this machine's clock.
 
@@ -136,7 +152,7 @@ def merge_run(run: Run | None, report: RunReport, now: int, *, heard: bool = Fal
     held = _held(run)
     corrected = run.corrected
     if end is not None and (held is None or end > held):
-        if held is not None and end.is_told and not held.is_told:
+        if held is not None and end.is_told and not held.is_told and _is_wrong(held, end):
             corrected = held.result
     else:
         end = held

@@ -24,6 +24,9 @@ signal. What nobody told is found out by the exporter: oom_killed: it fell silen
 host_gone: with its machine; died: its machine reports on; lost: nothing is known of its machine.
 """
 
+FOUND_OUT = ("died", "oom_killed", "host_gone", "lost")
+"""Those of REASONS that nobody told."""
+
 
 class Usage(NamedTuple):
     """What a phase or run took so far, child processes that have ended included. None: not told."""

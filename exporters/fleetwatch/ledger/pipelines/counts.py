@@ -15,7 +15,7 @@ from fleetwatch.catalogue import pipelines
 from fleetwatch.catalogue.metric import NANO, OTHER, Metric, metrics_of
 from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.pipelines.names import Names
-from fleetwatch.records.pipelines import Phase, Run, Tally
+from fleetwatch.records.pipelines import FOUND_OUT, Phase, Run, Tally
 
 METRICS = tuple(metric for metric in metrics_of(pipelines) if metric.durable)
 """What is counted here."""
@@ -82,7 +82,7 @@ class PipelineCounts:
         if after.is_counted and not (before and before.is_counted):
             self._counts.add(pipelines.RUNS, (label, after.result, after.reason))
             self._counts.observe(pipelines.RUN_DURATION, (label, after.result), (after.ended or 0) - after.started)
-        elif before and before.is_counted and after.corrected and not before.corrected:
+        elif before and before.reason in FOUND_OUT and before.is_counted and after.corrected and not before.corrected:
             self._counts.add(pipelines.RUNS_CORRECTED, (label, after.result))
         if not after.settled:
             return
