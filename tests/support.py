@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -30,8 +32,27 @@ def wait_for(check: Callable[[], T], timeout: float = 10.0, what: str = "the con
         time.sleep(interval)
 
 
+_FIRST_PORT, _PORTS, _WORKERS = 20_000, 2_000, 6
+"""Ports below those that the kernel gives to connections, and a range of them for each worker of the tests: so what was
+free a moment ago is still free when a program takes it."""
+_given: set[int] = set()
+_chance = random.SystemRandom()
+
+
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody has, and that was not given in this process before."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    first = _FIRST_PORT + worker * _PORTS
+    if len(_given) > _PORTS // 2:
+        _given.clear()
+    while True:
+        port = _chance.randrange(first, first + _PORTS)
+        if port in _given:
+            continue
+        _given.add(port)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
