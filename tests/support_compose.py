@@ -44,11 +44,15 @@ class Project:
         self.environ = {**os.environ, "COMPOSE_PROJECT_NAME": f"fleetwatch-test-{os.getpid()}", **variables}
 
     def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            command_line(self._compose, *arguments), env=self.environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = self._run(*arguments)
+        # What the containers say themselves is gone with them.
+        said = self._run("logs", "--no-color", "--tail", "30").stdout if done.returncode and "up" in arguments else ""
+        assert done.returncode == 0, done.stdout + done.stderr + said
         return done.stdout
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = command_line(self._compose, *arguments)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False)
 
     def states(self) -> dict[str, str]:
         """Service -> its health, or how it ended."""
