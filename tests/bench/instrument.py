@@ -122,6 +122,7 @@ JOB = """
 import hashlib, json, re, sys, time
 from contextlib import nullcontext
 WITH = sys.argv[1] == "with"
+PHASES, ITEMS, SIZE, EXPORT = map(int, sys.argv[2:])
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
@@ -133,7 +134,7 @@ class NoMetrics(MetricExporter):
     def export(self, *args, **kwargs): return MetricExportResult.SUCCESS
     def force_flush(self, *args, **kwargs): return True
     def shutdown(self, *args, **kwargs): pass
-metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(NoMetrics(), export_interval_millis=1000)]))
+metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(NoMetrics(), export_interval_millis=EXPORT)]))
 trace.set_tracer_provider(TracerProvider())
 trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(Nowhere()))
 if WITH:
@@ -144,39 +145,48 @@ else:
     class Run:
         phase = staticmethod(lambda name: nullcontext(Phase))
     pipeline = lambda name: nullcontext(Run)
-data = bytes(range(256)) * 6400
+data = bytes(range(256)) * 6400 * SIZE
 before = time.process_time()
 with pipeline("job") as run:
-    for number in range(10):
+    for number in range(PHASES):
         with run.phase(f"P{number:02}") as phase:
-            for _ in range(120):
+            for _ in range(ITEMS):
                 hashlib.sha256(data).digest()
                 phase.items(1)
 spent = time.process_time() - before
 status = open("/proc/self/status").read()  # ru_maxrss has the parent's memory in it
 print(json.dumps([spent, int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) / 1024]))
 """
-"""Ten phases of a tenth of a second or more, 1.6 MB hashed for each item, which takes about a millisecond. Both jobs
-have the SDK, and an export a second whose receiver costs nothing."""
+"""Phases in which 1.6 MB or a multiple of it are hashed for each item, which takes about a millisecond. Both jobs have
+the SDK, and an export now and then whose receiver costs nothing."""
+
+JOBS = {
+    "hurried job (phases of 0.12 s, items of 1 ms, an export a second)": (10, 120, 1, 1000, 2),
+    "usual job (phases of 2 s, items of 5 ms, an export in 10 s)": (5, 400, 5, 10_000, 1),
+}
+"""Name -> phases, items of each, millions and a half of bytes an item, milliseconds between exports, times as often."""
 
 
 def jobs(rounds: int) -> None:
     """The same job with and without, in turns. What else a machine does only ever adds: the fastest are compared, and
     the quartiles of the pairs tell how far one can trust that.
     """
-    seconds: Seen = {"without": [], "with": []}
-    memory: Seen = {"without": [], "with": []}
-    for number in range(rounds):
-        for how in ("without", "with") if number % 2 else ("with", "without"):
-            done = subprocess.run([sys.executable, "-c", JOB, how], capture_output=True, text=True, check=True)
-            for seen, value in zip((seconds, memory), json.loads(done.stdout), strict=True):
-                seen[how].append(value)
-    best = (min(seconds["with"]) / min(seconds["without"]) - 1) * 100
-    pairs = [(one / two - 1) * 100 for one, two in zip(seconds["with"], seconds["without"], strict=True)]
-    low, middle, high = statistics.quantiles(pairs, n=4)
-    print(f"job: {best:+.2f} % processor time, fastest of {rounds}; pairs {middle:+.2f} % ({low:+.2f} to {high:+.2f})")
-    more = [one - two for one, two in zip(memory["with"], memory["without"], strict=True)]
-    print(f"job: {statistics.median(more):+.1f} MiB at its peak ({min(more):+.1f} to {max(more):+.1f})")
+    for name, (*shape, often) in JOBS.items():
+        seconds: Seen = {"without": [], "with": []}
+        memory: Seen = {"without": [], "with": []}
+        for number in range(rounds * often):
+            for how in ("without", "with") if number % 2 else ("with", "without"):
+                command = [sys.executable, "-c", JOB, how, *map(str, shape)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                for seen, value in zip((seconds, memory), json.loads(done.stdout), strict=True):
+                    seen[how].append(value)
+        best = (min(seconds["with"]) / min(seconds["without"]) - 1) * 100
+        pairs = [(one / two - 1) * 100 for one, two in zip(seconds["with"], seconds["without"], strict=True)]
+        low, middle, high = statistics.quantiles(pairs, n=4)
+        told = f"pairs {middle:+.2f} % ({low:+.2f} to {high:+.2f})"
+        print(f"{name}: {best:+.2f} % processor time, fastest of {len(pairs)}; {told}")
+        more = [one - two for one, two in zip(memory["with"], memory["without"], strict=True)]
+        print(f"{name}: {statistics.median(more):+.1f} MiB at its peak ({min(more):+.1f} to {max(more):+.1f})")
 
 
 def main() -> None:
@@ -187,7 +197,7 @@ def main() -> None:
     tracers.add_span_processor(BatchSpanProcessor(Nowhere()))
     agents(rounds, tracers, meters)
     pipelines(rounds, tracers, meters)
-    jobs(max(2, 2 * rounds))
+    jobs(max(2, rounds))
 
 
 if __name__ == "__main__":
