@@ -67,7 +67,7 @@ def judged(run: str = "r1", end: float = 60, *, pipeline: str = "nightly", reaso
 def whole(ledger: Ledger, run: str = "r1", pipeline: str = "nightly") -> RunWithPhases:
     """A run as the file has it."""
     db = ledger._db
-    found: Sequence[Run] = pipeline_rows.runs(db, pipeline=pipeline, run=run)
+    found: Sequence[Run] = list(pipeline_rows.runs(db, pipeline=pipeline, run=run))
     assert len(found) == 1, f"{len(found)} rows of {pipeline}/{run}"
     return RunWithPhases(found[0], tuple(pipeline_rows.phases(db, pipeline, run)))
 

@@ -7,8 +7,10 @@ from grafana.boards._pipeline_parts import MEASURE, NO_RUNS_WEEK, NO_USUAL, PHAS
 from grafana.house import (
     RANGE,
     Column,
+    Expr,
     Facts,
     Limits,
+    Panel,
     RowLink,
     Scope,
     Variable,
@@ -210,25 +212,32 @@ failures = status_history(
 
 # --- spread
 
-spread = heatmap(
+
+def spread_of(title: str, counted: Expr, *, help: str, no_data: str) -> Panel:
+    """How many took how long, in each step."""
+    return heatmap(
+        title,
+        counted,
+        unit=units.SECONDS,
+        help=help,
+        no_data=no_data,
+        columns=60,
+        least=parts.RECORDED_EVERY,
+        width=8,
+    )
+
+
+spread = spread_of(
     "Durations of the phase",
     phase.counted(parts.PHASE_DURATIONS),
-    unit=units.SECONDS,
     help="How long the phase chosen above took when it ended well.",
     no_data="This phase did not end well in this time range",
-    columns=60,
-    least=parts.RECORDED_EVERY,
-    width=8,
 )
-run_spread = heatmap(
+run_spread = spread_of(
     "Durations of runs",
     pipeline.counted(parts.RUN_DURATIONS),
-    unit=units.SECONDS,
     help="How long runs took that ended well.",
     no_data="No run ended well in this time range",
-    columns=60,
-    least=parts.RECORDED_EVERY,
-    width=8,
 )
 sub = table(
     "Parts of the phase",

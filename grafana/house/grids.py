@@ -40,9 +40,7 @@ def gantt(
         _series("Took", ("color", {"mode": "fixed", "fixedColor": NEUTRAL})),
     ]
     named = {"Began after": after, "Took": took}
-    body = _bar_chart(title, named, unit, help, overrides)
-    body.field_config["defaults"]["noValue"] = no_data
-    body.links = runbook_link(runbook)
+    body = _bar_chart(title, named, unit, help, overrides, no_data=no_data, runbook=runbook)
     body.transformations.append(
         {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": "Began after", "desc": False}]}}
     )
@@ -64,9 +62,7 @@ def side_by_side(
 ) -> Panel:
     """For each value of the one label that all expressions have, a bar per expression. named: name -> expression."""
     overrides = [_series(name, ("color", {"mode": "fixed", "fixedColor": colour})) for name, colour in colours.items()]
-    body = _bar_chart(title, named, unit, help, overrides)
-    body.field_config["defaults"]["noValue"] = no_data
-    body.links = runbook_link(runbook)
+    body = _bar_chart(title, named, unit, help, overrides, no_data=no_data, runbook=runbook)
     return Panel(body, height=height, width=width)
 
 
@@ -76,6 +72,9 @@ def _bar_chart(
     unit: Unit,
     help: str,
     overrides: Sequence[Json],
+    *,
+    no_data: str,
+    runbook: str,
 ) -> Modern:
     exprs = list(named.values())
     if wrong := [name for name, expr in named.items() if len(expr.by) != 1 or expr.by != exprs[0].by]:
@@ -94,10 +93,12 @@ def _bar_chart(
         dataSource=DATASOURCE,
         targets=targets(exprs, instant=True, format="table"),
         description=described(help, exprs),
+        links=runbook_link(runbook),
         transformations=transformations,
         thresholds=steps(NEUTRAL),
         defaults={
             "unit": unit.id,
+            "noValue": no_data,
             "min": 0,
             "custom": {"lineWidth": 1, "fillOpacity": 80, "axisPlacement": "auto"},
         },

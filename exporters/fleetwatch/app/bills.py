@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from fleetwatch.app.here import bills_folder, here_of
+from fleetwatch.app.told import exact
 from fleetwatch.catalogue import bills, llm
 from fleetwatch.catalogue.metric import NANO, Sample
 from fleetwatch.collect.bills import _shelf as shelf
@@ -204,7 +204,7 @@ def table(settings: Settings, days: int) -> Table:
 
 def _row(provider: str, both: reckon.Comparison) -> tuple[object, ...]:
     drift = "" if both.drift is None else f"{both.drift * 100:.2f}"
-    money = (_usd(both.billed), _usd(both.metered), _usd(both.unmetered))
+    money = (exact(both.billed), exact(both.metered), exact(both.unmetered))
     return (provider, shelf.iso(both.days[0]), *money, drift, both.verdict, both.requests, ", ".join(_remarks(both)))
 
 
@@ -214,16 +214,11 @@ def _remarks(both: reckon.Comparison) -> Iterator[str]:
         yield f"{both.unpriced_requests} call{'s' if both.unpriced_requests > 1 else ''} without a price"
     for confidence in ("reported", "estimated"):
         if both.by_confidence.get(confidence):
-            yield f"{_usd(both.by_confidence[confidence])} metered is {confidence}"
+            yield f"{exact(both.by_confidence[confidence])} metered is {confidence}"
     if both.uncosted:
         yield f"the bill leaves out {both.uncosted} tokens (Priority Tier)"
     if both.estimated:
         yield "the bill is an estimate"
-
-
-def _usd(nano: int) -> str:
-    """Nano-USD as dollars, every digit."""
-    return f"{Decimal(nano).scaleb(-9):.9f}"
 
 
 def _nothing(settings: Settings) -> str:

@@ -48,11 +48,6 @@ def staleness(checkpoint_at: int) -> str:
     return f" The exporter wrote this {_ago(age)} ago; is it running?" if age > PATIENCE else ""
 
 
-def utc(ns: int | None) -> str:
-    """A time for people; empty for none."""
-    return "" if ns is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns / 1e9))
-
-
 def _ago(seconds: float) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

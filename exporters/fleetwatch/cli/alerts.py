@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from fleetwatch.app import alerts
+from fleetwatch.app.told import utc
 from fleetwatch.cli._options import config_option, format_option, printable, show
-from fleetwatch.cli._roster import utc
 from fleetwatch.collect.alerting._api import Api, NoAnswer
 from fleetwatch.settings import load
 from fleetwatch.settings.kinds import seconds

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 
 import click
 
+from fleetwatch.app.told import exact
 from fleetwatch.cli._options import config_option, format_option, open_ledger, show
 from fleetwatch.ledger.query import GROUPS, Spending, parse_when
 
@@ -32,15 +32,10 @@ def command(by: tuple[str, ...], since: str | None, until: str | None, config: P
     rows = [(*item.group, *_numbers(item)) for item in spending]
     total = sum((item.cost for item in spending), 0)
     missing = sum(item.unpriced_requests for item in spending)
-    note = f"Total {usd(total)} USD"
+    note = f"Total {exact(total)} USD"
     if missing:
         note += f"; {missing} requests have no known price and are missing from it (fleetwatch price MODEL says why)"
     show(style, (*by, *COLUMNS), rows, note=note)
-
-
-def usd(nano: int) -> str:
-    """Nano-USD as dollars, every digit."""
-    return f"{Decimal(nano).scaleb(-9):.9f}"
 
 
 def _numbers(item: Spending) -> tuple[object, ...]:
@@ -49,9 +44,9 @@ def _numbers(item: Spending) -> tuple[object, ...]:
         item.tokens["input"] + item.tokens["audio_in"] + item.tokens["image"] + item.tokens["cache_write"],
         item.tokens["cache_read"],
         item.tokens["output"] + item.tokens["reasoning"] + item.tokens["audio_out"],
-        usd(item.cost),
-        usd(item.by_confidence.get("priced", 0)),
-        usd(item.by_confidence.get("reported", 0)),
-        usd(item.by_confidence.get("estimated", 0)),
+        exact(item.cost),
+        exact(item.by_confidence.get("priced", 0)),
+        exact(item.by_confidence.get("reported", 0)),
+        exact(item.by_confidence.get("estimated", 0)),
         item.unpriced_requests,
     )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fleetwatch.app.told import utc
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
-from fleetwatch.cli._roster import ask, counted, staleness, utc
+from fleetwatch.cli._roster import ask, counted, staleness
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.settings import load
 

@@ -14,6 +14,7 @@ import click
 
 from fleetwatch.app.pipelines import rows as run_rows
 from fleetwatch.app.pipelines import tables as run_tables
+from fleetwatch.app.told import utc
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
 from fleetwatch.cli._roster import ask, staleness
 from fleetwatch.ledger.query import parse_when
@@ -123,9 +124,7 @@ def compare(*, a: str, b: str, pipeline: str | None, everything: bool, config: P
             raise click.UsageError(printable(f"expected two runs of one pipeline, got runs of {names}"))
         history = _others(ledger, other)
     rows, others = run_tables.compared(one, other, history, everything=everything or style != "table")
-    told = (
-        f"{name} = {run.run} ({run_tables.moment(run.started)})" for name, run in (("a", one.run), ("b", other.run))
-    )
+    told = (f"{name} = {run.run} ({utc(run.started)})" for name, run in (("a", one.run), ("b", other.run)))
     title = f"{one.run.pipeline}: {', '.join(told)}"
     others = [printable(line) for line in others]
     note = "\n".join([*others, *([] if rows else ["Nothing changed by more than past runs differ among themselves."])])

@@ -138,9 +138,9 @@ class Reader:
         return pipeline_rows.pipelines(self._db)
 
     def runs(self, **which: Any) -> Iterator[Run]:
-        """Runs, newest first, one at a time; `which`: as pipeline_rows.each_run() has it."""
+        """Runs, newest first, one at a time; `which`: as pipeline_rows.runs() has it."""
         self._check_version()
-        yield from pipeline_rows.each_run(self._db, **which)
+        yield from pipeline_rows.runs(self._db, **which)
 
     def with_phases(self, run: Run) -> RunWithPhases:
         """The run and its phases by start."""

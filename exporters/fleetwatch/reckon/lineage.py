@@ -7,7 +7,7 @@ that phase. What is said of a run comes together in its node, in any order; a re
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fleetwatch.records.lineage import DataUse, Job, LineageEvent
 from fleetwatch.records.pipelines import PhaseReport, RunReport, Tally
@@ -188,15 +188,8 @@ def reports(node: Node, parts: Sums = (0, 0, 0, 0)) -> list[RunReport | PhaseRep
         RunReport(
             pipeline=node.pipeline,
             run=node.run,
-            at=_at(node),
-            state=node.state,
-            result=node.result,
-            reason=_reason(node),
-            error_type=node.error_type,
-            started=node.started if node.told else None,
-            ended=node.ended,
-            source="judged" if node.judged else SOURCE,
             version=node.version,
+            **_how(node),
         )
     ]
     return [*found, _phase(node, node.name, own)] if any(own) else found
@@ -211,15 +204,7 @@ def _phase(node: Node, name: str, items: tuple[int, ...]) -> PhaseReport:
         execution=node.run,
         phase=name,
         subphase=node.subphase,
-        at=_at(node),
         attempt=node.attempt,
-        state=node.state,
-        result=node.result,
-        reason=_reason(node),
-        error_type=node.error_type,
-        started=node.started if node.told else None,
-        ended=node.ended,
-        source="judged" if node.judged else SOURCE,
         tally=Tally(
             items_in=items_in,
             items_out=items_out,
@@ -227,7 +212,22 @@ def _phase(node: Node, name: str, items: tuple[int, ...]) -> PhaseReport:
             artifact_bytes=size,
             errors=((node.error_type or _UNKNOWN, 1),) if failed else (),
         ),
+        **_how(node),
     )
+
+
+def _how(node: Node) -> dict[str, Any]:
+    """Fields of a report, of a run or a phase, that say how it stands."""
+    return {
+        "at": _at(node),
+        "state": node.state,
+        "result": node.result,
+        "reason": _reason(node),
+        "error_type": node.error_type,
+        "started": node.started if node.told else None,
+        "ended": node.ended,
+        "source": "judged" if node.judged else SOURCE,
+    }
 
 
 def _at(node: Node) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetwatch.cli.cost import usd
+from fleetwatch.app.told import exact
 from fleetwatch.records.llm import Tokens
 from support_cli import ledger_of, run
 from support_llm import call
@@ -115,5 +115,5 @@ def test_a_damaged_ledger_is_told_in_a_line(tmp_path: Path) -> None:
 
 
 def test_dollars_have_all_their_digits() -> None:
-    assert usd(1) == "0.000000001"
-    assert usd(123_456_789_012_345_678_901) == "123456789012.345678901"
+    assert exact(1) == "0.000000001"
+    assert exact(123_456_789_012_345_678_901) == "123456789012.345678901"

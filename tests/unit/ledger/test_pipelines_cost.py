@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import pytest
 from fleetwatch.catalogue import agents, pipelines
 from fleetwatch.ledger import Ledger
 from fleetwatch.ledger.pipelines import costs as run_costs
-from fleetwatch.ledger.pipelines.pipelines import LONG, LOOK, PipelineRules
+from fleetwatch.ledger.pipelines.pipelines import LONG, LOOK
 from fleetwatch.reckon.run_cost import MachineRule
 from fleetwatch.records.pipelines import Usage
 from support_ledger import BOOK, COST
-from support_pipelines import begun, ended, judged, one_phase, phase, traced, traced_phase, whole
+from support_pipelines import Opened, begun, ended, judged, one_phase, phase, traced, traced_phase, whole
 from support_tasks import SECOND, Clock, llm, run, step, tool
 from support_tasks import Tally as Counted
 
@@ -24,17 +23,8 @@ MACHINES = (MachineRule("gpu-*", 36 * DOLLAR, whole=True), MachineRule("node-*",
 
 
 @pytest.fixture
-def clock() -> Clock:
-    clock = Clock()
-    clock.now = 100
-    return clock
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    opened = Ledger(tmp_path / "ledger.db", BOOK, pipelines=PipelineRules(machines=MACHINES), clock=clock)
-    yield opened
-    opened.close()
+def ledger(opened: Opened) -> Ledger:
+    return opened(machines=MACHINES, signals=())
 
 
 def settled(ledger: Ledger, clock: Clock) -> Counted:

@@ -55,20 +55,6 @@ def code_of(error: BaseException) -> str:
     return str(error.code().name)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared: Receiver) -> Receiver:
-    for kept in (shared.records, shared.requests, shared.rejections, shared.failures):
-        kept.clear()
-    shared.seen = 0
-    return shared
-
-
 @pytest.mark.parametrize("compression", list(grpc.Compression))
 def test_spans_arrive_in_each_compression(receiver: Receiver, compression: grpc.Compression) -> None:
     big = traces(*["a"] * 500)

@@ -9,7 +9,6 @@ import random
 import socket
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,20 +24,6 @@ from support_receive import JSON, Receiver, ask, in_loop, traces
 
 GOOD = traces("a", "b").SerializeToString()
 MB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared: Receiver) -> Receiver:
-    for kept in (shared.records, shared.requests, shared.rejections, shared.failures, shared.skews):
-        kept.clear()
-    shared.seen = 0
-    return shared
 
 
 @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])

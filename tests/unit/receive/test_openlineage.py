@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +26,6 @@ ONE, BATCH = "/api/v1/lineage", "/api/v1/lineage/batch"
 NIGHT = [as_json(event) for event in Night().events()]
 GOOD = json.dumps(NIGHT[0]).encode()
 BAD: dict[str, Any] = {**NIGHT[0], "eventTime": "yesterday"}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared: Receiver) -> Receiver:
-    for kept in (shared.records, shared.requests, shared.rejections, shared.failures, shared.skews):
-        kept.clear()
-    shared.seen = 0
-    return shared
 
 
 def client(receiver: Receiver, **config: Any) -> OpenLineageClient:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
+
+from fleetwatch.collect.hosts._read import count_of
 
 MOST = 50
 """Kills remembered of a machine: runs are judged within minutes."""
@@ -53,12 +54,6 @@ class Kills:
 def own_kills(proc: Path) -> float | None:
     """Kills of this machine since it started, by proc(5), /proc/vmstat; None where the kernel does not count them."""
     try:
-        handle = os.open(proc / "vmstat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        return float(count_of(b"\n" + (proc / "vmstat").read_bytes(), b"oom_kill "))
+    except (OSError, ValueError):
         return None
-    with os.fdopen(handle, "rb") as file:
-        for line in file:
-            name, _, value = line.partition(b" ")
-            if name == b"oom_kill" and value.strip().isdigit():
-                return float(value)
-    return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
+from fleetwatch.app.told import exact
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.pipelines import Phase, Run, RunWithPhases
 
@@ -43,7 +43,7 @@ def phase_row(phase: Phase) -> tuple[object, ...]:
         *_lasted(phase),
         *(tally.items_in, tally.items_out, _or_empty(tally.expected), tally.warnings),
         *(tally.artifacts, tally.artifact_bytes, " ".join(f"{kind}={number}" for kind, number in tally.errors)),
-        *("" if usage.cpu is None else _exact(usage.cpu), _or_empty(usage.memory_peak)),
+        *("" if usage.cpu is None else exact(usage.cpu), _or_empty(usage.memory_peak)),
         *(_or_empty(usage.read), _or_empty(usage.written), _usd(phase.llm_cost), _usd(phase.machine_cost)),
     )
 
@@ -63,13 +63,8 @@ def as_object(found: RunWithPhases) -> dict[str, Any]:
     return {**dict(zip(RUNS, run_row(found.run), strict=True)), "phases": phases}
 
 
-def usd(nano: int) -> str:
-    """Nano-USD as dollars, every digit."""
-    return f"{Decimal(nano).scaleb(-9):.9f}"
-
-
 def _lasted(of: Run | Phase) -> tuple[str, str, str]:
-    return _iso(of.started), _iso(of.ended), "" if of.ended is None else _exact(of.ended - of.started)
+    return _iso(of.started), _iso(of.ended), "" if of.ended is None else exact(of.ended - of.started)
 
 
 def _iso(ns: int | None) -> str:
@@ -79,12 +74,8 @@ def _iso(ns: int | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // SECOND)) + f".{ns % SECOND // 1000:06d}Z"
 
 
-def _exact(ns: int) -> str:
-    return f"{Decimal(ns).scaleb(-9):.9f}"
-
-
 def _usd(nano: int | None) -> str:
-    return "" if nano is None else usd(nano)
+    return "" if nano is None else exact(nano)
 
 
 def _or_empty(value: int | None) -> object:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
-from fleetwatch.app.pipelines.rows import usd
+from fleetwatch.app.told import exact, utc
 from fleetwatch.reckon.compare import Difference, Otherwise, compare, otherwise
 from fleetwatch.reckon.eta import Past, Prediction
 from fleetwatch.reckon.measures import items_of
@@ -46,7 +45,7 @@ def listed(runs: Iterable[RunWithPhases], now: int) -> list[tuple[object, ...]]:
             run.run,
             run.result or run.state,
             "" if run.reason in ("completed", "reported") else (run.error_type or run.reason),
-            moment(run.started),
+            utc(run.started),
             span(_seconds(run, _there(run, now))),
             len({phase.phase for phase in phases}),
             len({phase.phase for phase in phases if phase.result in _BAD}),
@@ -90,7 +89,7 @@ def shown(found: RunWithPhases, history: Sequence[RunWithPhases], now: int) -> l
                 f"{name} #{phase.attempt}" if phase.attempt > 1 else name,
                 (phase.result or phase.state)
                 + (f": {phase.error_type or phase.reason}" if phase.result in _BAD else ""),
-                moment(phase.started),
+                utc(phase.started),
                 span(took),
                 "" if before is None else f"{span(before)} ({_times(took, before)})",
                 f"{items}/{tally.expected}" if tally.expected else items or "",
@@ -116,7 +115,7 @@ def told(found: RunWithPhases, history: Sequence[RunWithPhases], now: int) -> It
         if run.reason not in ("", "completed")
         else ""
     )
-    yield f"{run.pipeline} {run.run}: {word}{why}, {span(_seconds(run, now))}, since {moment(run.started)}"
+    yield f"{run.pipeline} {run.run}: {word}{why}, {span(_seconds(run, now))}, since {utc(run.started)}"
     where = ", ".join(f"{name} {value}" for name, value in (("host", run.host), ("version", run.version)) if value)
     if where:
         yield where
@@ -146,10 +145,10 @@ def _expected(prediction: Prediction | None) -> str:
 def _priced(run: Run) -> str:
     if not run.settled:
         return "Cost: not settled yet." if run.ended is not None else "Cost: told when it has ended."
-    llm = "not known" if run.llm_cost is None else f"{usd(run.llm_cost)} USD in {run.llm_calls} calls"
+    llm = "not known" if run.llm_cost is None else f"{exact(run.llm_cost)} USD in {run.llm_calls} calls"
     if run.llm_unpriced:
         llm += f", at least: {run.llm_unpriced} calls have no known price"
-    machine = "not known" if run.machine_cost is None else f"{usd(run.machine_cost)} USD"
+    machine = "not known" if run.machine_cost is None else f"{exact(run.machine_cost)} USD"
     return f"Cost: LLM {llm}; machine {machine}."
 
 
@@ -200,11 +199,6 @@ def span(seconds: float) -> str:
 def size(count: int) -> str:
     """Bytes: `512 B`, `1.2 MB`."""
     return next((f"{count / factor:.3g} {unit}" for unit, factor in _UNITS if count >= factor), f"{count} B")
-
-
-def moment(ns: int | None) -> str:
-    """A time for people, UTC; empty for none."""
-    return "" if ns is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ns / SECOND))
 
 
 def cost(of: Run | Phase) -> str:

@@ -115,7 +115,7 @@ def phase_of(row: Sequence[Any]) -> Phase:
     )
 
 
-def each_run(
+def runs(
     db: sqlite3.Connection,
     *,
     pipeline: str | None = None,
@@ -143,32 +143,6 @@ def each_run(
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = f"{_RUNS}{where} ORDER BY started DESC, number DESC LIMIT ?"
     yield from map(run_of, db.execute(sql, (*(value for _, value in given), *results, most)))
-
-
-def runs(
-    db: sqlite3.Connection,
-    *,
-    pipeline: str | None = None,
-    run: str | None = None,
-    since: int | None = None,
-    until: int | None = None,
-    open_only: bool = False,
-    results: Sequence[str] = (),
-    most: int = 100,
-) -> list[Run]:
-    """Runs, newest first, as each_run()."""
-    return list(
-        each_run(
-            db,
-            pipeline=pipeline,
-            run=run,
-            since=since,
-            until=until,
-            open_only=open_only,
-            results=results,
-            most=most,
-        )
-    )
 
 
 def phases(db: sqlite3.Connection, pipeline: str, run: str) -> list[Phase]:
