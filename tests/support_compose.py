@@ -54,6 +54,11 @@ class Project:
         command = command_line(self._compose, *arguments)
         return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False)
 
+    def up(self, *options: str) -> None:
+        """As `fleetwatch up --compose` does it: one that fell over while starting may be started again."""
+        if self._run("up", "--detach", "--wait", *options).returncode:
+            self.run("up", "--detach", "--wait")
+
     def states(self) -> dict[str, str]:
         """Service -> its health, or how it ended."""
         rows = [json.loads(line) for line in self.run("ps", "--all", "--format", "json").splitlines()]

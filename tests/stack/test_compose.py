@@ -53,7 +53,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("compose")
     stack = Stack(folder, {"budgets": [{"name": BUDGET, "limit_usd": "0.01"}]})
     try:
-        stack.run("up", "--build", "--detach", "--wait")
+        stack.up("--build")
         sender = Up(folder / "data")
         for protocol, port in (("http", "OTLP_HTTP"), ("grpc", "OTLP_GRPC")):
             options = ("--protocol", protocol, "--speed", "1000", "--limit", str(CALLS // 2))
@@ -132,7 +132,7 @@ def test_down_and_up_again_loses_nothing(stack: Stack) -> None:
     assert spent > 0
     admin = stack.admin()
     stack.run("down")
-    stack.run("up", "--detach", "--wait")
+    stack.up()
     assert set(stack.states().values()) == {"healthy", "exited 0"}
     wait_for(lambda: stack.samples("llm_requests_total") == CALLS, 60, f"the {CALLS} requests of before")
     assert nano(stack.samples("llm_cost_usd_total")) == spent

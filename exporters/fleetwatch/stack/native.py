@@ -32,6 +32,8 @@ GRAFANA_HARDENING = {
     # Newer releases fetch plugins at start; the boards need none.
     "GF_PLUGINS_PREINSTALL_DISABLED": "true",
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
+    # Without it a slow disk ends the first start: a reader of the database waits five seconds for a writer, no longer.
+    "GF_DATABASE_WAL": "true",
     "GF_LOG_MODE": "console",
     "GF_LOG_LEVEL": "warn",
 }

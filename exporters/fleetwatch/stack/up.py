@@ -160,7 +160,13 @@ def up_compose(settings: Settings, config: Path | None, *, demo: bool, say: Say)
         )
         os.environ["COMPOSE_PROFILES"] = ""
     say("starting the containers (the first time builds an image and takes minutes)")
-    _compose(settings, _settings_file(config), "up", "--build", "--detach", "--wait")
+    file = _settings_file(config)
+    try:
+        _compose(settings, file, "up", "--build", "--detach", "--wait")
+    except StackError:
+        # Compose gives up at once on a container that fell over while starting, though the engine starts it again.
+        say("a container did not start at once; waiting for the engine to start it again")
+        _compose(settings, file, "up", "--detach", "--wait")
     if demo:
         _start_demo(settings.data_dir, f"http://{local(settings.receive.http.listen)}")
 
