@@ -48,7 +48,7 @@ def listed(runs: Iterable[RunWithPhases], now: int) -> list[tuple[object, ...]]:
             utc(run.started),
             span(_seconds(run, _there(run, now))),
             len({phase.phase for phase in phases}),
-            len({phase.phase for phase in phases if phase.result in _BAD}),
+            _failed(phases),
             sum(items_of(phase.tally) for phase in phases if not phase.subphase),
             cost(run),
             run.host,
@@ -56,6 +56,16 @@ def listed(runs: Iterable[RunWithPhases], now: int) -> list[tuple[object, ...]]:
         )
         for run, phases in runs
     ]
+
+
+def _failed(phases: Sequence[Phase]) -> int:
+    """Phases that ended badly: of one that was tried again, the last attempt counts."""
+    last: dict[tuple[str, str], int] = {}
+    for phase in phases:
+        place = phase.phase, phase.subphase
+        last[place] = max(last.get(place, 0), phase.attempt)
+    bad = (phase for phase in phases if phase.result in _BAD)
+    return len({phase.phase for phase in bad if phase.attempt == last[phase.phase, phase.subphase]})
 
 
 def fitting(
