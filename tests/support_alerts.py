@@ -36,7 +36,7 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 # A number is worth nothing without what it counts.
 _UNIT = re.compile(
     r"USD|%|°C|humanizeDuration|times its even pace"
-    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors|tasks|requests|servers|runs|phases|reports|predictions)\b"
+    r"|\b(?:calls|targets|commits|records|updates|scrapes|items|evaluations|notifications|alerts|hosts|series|processes|errors|tasks|requests|servers|runs|phases|reports|predictions|machines|nodes|pools|messages)\b"
 )
 
 

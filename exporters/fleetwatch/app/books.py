@@ -17,7 +17,7 @@ from fleetwatch.app.own_series import OwnSeries
 from fleetwatch.app.pipelines.pipelines import Pipelines
 from fleetwatch.app.pipelines.rules import rules_of
 from fleetwatch.app.writer import Writer
-from fleetwatch.catalogue import agents, alerting, exporter, llm, pipelines
+from fleetwatch.catalogue import agents, alerting, exporter, llm, pipelines, spot
 from fleetwatch.catalogue.hosts import HOST
 from fleetwatch.catalogue.metric import NANO, metrics_of
 from fleetwatch.collect.runner import source_names
@@ -32,7 +32,7 @@ from fleetwatch.ledger.usage import Usage
 from fleetwatch.meter import Meter
 from fleetwatch.reckon.price import PriceBook
 from fleetwatch.reckon.pulse import SECOND
-from fleetwatch.records.agents import AgentBeat
+from fleetwatch.records.agents import AgentBeat, AgentRun
 from fleetwatch.records.alerting import Acknowledgement
 from fleetwatch.records.hosts import HostReport
 from fleetwatch.settings import Settings
@@ -55,7 +55,7 @@ class Books:
             hold=2 * settings.web.scrape_interval,
             durable=[
                 metric
-                for module in (llm, agents, pipelines, alerting)
+                for module in (llm, agents, pipelines, alerting, spot)
                 for metric in metrics_of(module)
                 if metric.durable
             ],
@@ -73,6 +73,8 @@ class Books:
         self.models = Models(self.meter, prices)
         self.acknowledged: deque[Acknowledgement] = deque(maxlen=10_000)
         """Acknowledgements of alerts that a source has seen, in its own thread, and that are not written yet."""
+        self.broken_off: deque[AgentRun] = deque(maxlen=10_000)
+        """Agents' tasks that did not end well and tell their host, for whoever asks what went with a machine."""
         self._budgets: BudgetBook | None = None
         self._duplicates: dict[str, int] = {}
         info = llm.PRICES_INFO(1, source=prices.source, version=prices.version)
@@ -223,6 +225,8 @@ class Books:
         for records in (committed.fresh_calls, committed.fresh_tools, committed.fresh_runs):
             self.agents.work(records)
         self.models.take(committed.fresh_calls)
+        if self._settings.spot.enabled:
+            self.broken_off.extend(run for run in committed.fresh_runs if run.host and run.outcome != "ok")
 
     def _opened(self, ledger: Ledger) -> None:
         """Rebuild meter and budgets as of the ledger's checkpoint, then take what came after it."""

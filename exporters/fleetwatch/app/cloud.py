@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fleetwatch.collect.here import AiServices
+from fleetwatch.collect.here import AiServices, ScoreRequest, SpotAccess, SpotQueue, StorageAccess
 from fleetwatch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:  # loaded where AWS is asked
@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # loaded where AWS is asked
 
 def aws_of(settings: Settings) -> Aws | None:
     """None where AWS is not asked: nothing of it is loaded then. Raises SettingsError."""
-    if not (settings.aws.enabled or settings.bills.aws.enabled):
+    asked = (settings.aws.enabled, settings.bills.aws.enabled, settings.spot.enabled, settings.storage.enabled)
+    if not any(asked):
         return None
     from fleetwatch.aws.access import Access, Account  # noqa: PLC0415 - see above
     from fleetwatch.aws.session import Aws  # noqa: PLC0415 - see above
@@ -49,6 +50,36 @@ def ai_services_of(settings: Settings) -> AiServices:
     return AiServices(dict(ai.invocations), health, settings.labels.limits)
 
 
+def spot_of(settings: Settings) -> SpotAccess | None:
+    """None where machines of EC2 are not asked about."""
+    spot = settings.spot
+    if not spot.enabled:
+        return None
+    return SpotAccess(
+        team_tag=spot.team_tag,
+        workload_tag=spot.workload_tag,
+        on_demand_tag=spot.on_demand_tag,
+        cluster_tag=spot.cluster_tag,
+        queues=tuple(SpotQueue(item.url, item.region, item.account) for item in spot.queues),
+        advisor_url=spot.advisor_url,
+        advisor_file=spot.advisor_file,
+        prices_file=spot.prices_file,
+        scores=tuple(
+            ScoreRequest(item.name, tuple(item.instance_types), item.capacity, item.unit, item.single_zone)
+            for item in spot.scores
+        ),
+        capacity_manager=spot.capacity_manager,
+        load=spot.load,
+        not_eligible=frozenset(item.name for item in spot.workloads if not item.eligible),
+    )
+
+
+def storage_of(settings: Settings) -> StorageAccess | None:
+    """None where storage is not asked about."""
+    storage = settings.storage
+    return StorageAccess(storage.grace, storage.prices_file) if storage.enabled else None
+
+
 def prices_of(settings: Settings) -> PriceBook:
     """A price book by the settings."""
     from fleetwatch.app.prices import price_book  # noqa: PLC0415 - the price table is slow to load
@@ -74,7 +105,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_accounts(settings: Settings) -> None:
-    from fleetwatch.catalogue.ai_services import ACCOUNT, REGION  # noqa: PLC0415 - a sidecar has no AI services
+    from fleetwatch.catalogue.aws import ACCOUNT, REGION  # noqa: PLC0415 - a sidecar does not know AWS
 
     accounts = settings.aws.accounts
     for label, number in ((ACCOUNT, len(accounts)), (REGION, len(set(settings.aws.regions)))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import platform
@@ -18,13 +19,16 @@ from fleetwatch.app import outside
 from fleetwatch.app.alerts import access_of
 from fleetwatch.app.bills import BillCheck
 from fleetwatch.app.books import Books
-from fleetwatch.app.here import bill_sources, here_of, scrape_sources, sources
+from fleetwatch.app.commits import Commits
+from fleetwatch.app.here import bill_sources, domains_of, here_of, pace_of, scrape_sources, sources
 from fleetwatch.app.pipelines.thresholds import check_thresholds
 from fleetwatch.app.prices import price_book
 from fleetwatch.app.signals import told_to_end
 from fleetwatch.app.web import web_app
-from fleetwatch.collect.runner import Runner
+from fleetwatch.collect.here import CommitError, Here
+from fleetwatch.collect.runner import Runner, Source
 from fleetwatch.dialects import Mappings, SpanMapping, translate_traces
+from fleetwatch.ledger import Ledger
 from fleetwatch.meter.otlp import export_request
 from fleetwatch.meter.text import render
 from fleetwatch.receive import HttpServer, Limits, Tls, serve_http
@@ -32,6 +36,7 @@ from fleetwatch.receive.door import SignalName
 from fleetwatch.receive.grpc import GrpcServer, serve_grpc
 from fleetwatch.receive.otlp import TRANSLATORS, Intake, Translate
 from fleetwatch.send.client import Client
+from fleetwatch.records.agents import AgentRun
 from fleetwatch.send.pusher import Pusher
 from fleetwatch.settings import Settings, SettingsError
 
@@ -65,14 +70,16 @@ class Exporter:
         self._web = HttpServer(self._pages(), settings.web.listen, WEB_LIMITS)
         self._http: HttpServer | None = None
         self._grpc: GrpcServer | None = None
-        domains = ["exporter", "alerting"]
-        domains += ["hosts"] if settings.host.enabled else []
-        domains += ["ai_services"] if settings.aws.enabled else []
+        self._commits = Commits(self._books.sink)
         here = dataclasses.replace(
-            here_of(settings), alertmanager=access_of(settings), acknowledged=self._books.acknowledged
+            here_of(settings),
+            alertmanager=access_of(settings),
+            acknowledged=self._books.acknowledged,
+            commit=self._commits.commit,
         )
         bills = [*bill_sources(settings, here), BillCheck(settings).source()] if here.bills else []
-        asked = [*sources(settings, here, *domains), *scrape_sources(settings, here), *bills]
+        asked = [*sources(settings, here, *domains_of(settings)), *scrape_sources(settings, here), *bills]
+        asked += [_spot_judge(settings, here, self._commits, self._books)] if settings.spot.enabled else []
         self._runner = Runner(asked, self._books.meter)
         self._pusher: Pusher | None = None
         self._sink = _sink(settings)
@@ -81,6 +88,7 @@ class Exporter:
     async def start(self) -> None:
         """Open the ledger, listen, begin to collect. Raises SettingsError when an address cannot be had."""
         self._books.writer.open()
+        self._commits.open()
         receive = self._settings.receive
         setting, listen = "web.listen", self._settings.web.listen
         try:
@@ -190,6 +198,29 @@ def _intake(settings: Settings, books: Books) -> tuple[Intake, Tls | None]:
 def _translators(settings: Settings) -> Mapping[SignalName, Translate]:
     told = [SpanMapping(**structs.asdict(mapping)) for mapping in settings.pipelines.spans]
     return {**TRANSLATORS, "traces": partial(translate_traces, mappings=Mappings(told))} if told else TRANSLATORS
+
+
+def _spot_judge(settings: Settings, here: Here, commits: Commits, books: Books) -> Source:
+    """The source that judges the spot fleet by what the others tell, and tells the ledger."""
+    from fleetwatch.app.spot import SpotJudge  # noqa: PLC0415 - only those who ask for it need it
+
+    def ask(work: Callable[[Ledger], object]) -> object:
+        def on_loop() -> object:
+            ledger = books.writer.ledger
+            if ledger is None:
+                raise CommitError(str(books.writer.trouble or "the ledger is closed"))
+            return work(ledger)
+
+        return commits.ask(on_loop)
+
+    def broken_off() -> list[AgentRun]:
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(books.broken_off.popleft())
+        return found
+
+    return SpotJudge(settings, here, ask, broken_off).source(pace_of(settings, "spot_judge"))
 
 
 def _check_limits(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from fleetwatch.app.cloud import ai_services_of, aws_of, prices_of
+from fleetwatch.app.cloud import ai_services_of, aws_of, prices_of, spot_of, storage_of
 from fleetwatch.catalogue.hosts import GROUP
 from fleetwatch.collect.here import BillAccess, Here, ProcessGroup, ScrapeTargets
 from fleetwatch.collect.runner import Pace, Source, load, source_names
@@ -20,6 +20,9 @@ BILL_SOURCES = {"openai": "openai", "anthropic": "anthropic", "aws": "aws_cost"}
 
 SCRAPE_SOURCES = {"vllm": "vllm", "litellm": "litellm_proxy"}
 """Kind of server -> its source."""
+
+OF_THE_APP = ("spot_judge",)
+"""Sources that are no file of collect/: they need the ledger as well."""
 
 BEDROCK = ("Amazon Bedrock", "*(Amazon Bedrock Edition)")
 """AWS' services that are LLM calls. Models of other makers are sold as services of their own, over the marketplace."""
@@ -58,6 +61,8 @@ def here_of(settings: Settings) -> Here:
         ignored_disks=_pattern(host.ignored_disks) or usual.ignored_disks,
         imds=host.imds,
         aws=aws_of(settings),
+        spot=spot_of(settings),
+        storage=storage_of(settings),
         ai_services=ai_services_of(settings),
         prices=partial(prices_of, settings),
         state=settings.data_dir / "collect",
@@ -131,20 +136,35 @@ def _process_groups(settings: Settings) -> tuple[ProcessGroup, ...]:
     return tuple(ProcessGroup(rule.name, _pattern(rule.program), _pattern(rule.command)) for rule in rules)
 
 
+def domains_of(settings: Settings) -> list[str]:
+    """Whose sources are asked because of what is switched on; bills and servers of models are asked one by one."""
+    wanted = {
+        "hosts": settings.host.enabled,
+        "ai_services": settings.aws.enabled,
+        "spot": settings.spot.enabled,
+        "storage": settings.storage.enabled,
+        "kubernetes": bool(settings.kubernetes.clusters),
+    }
+    return ["exporter", "alerting", *(name for name, is_on in wanted.items() if is_on)]
+
+
+def pace_of(settings: Settings, name: str) -> Pace:
+    """A source's own settings."""
+    pace = settings.collect.get(name)
+    return Pace(pace.enabled, pace.interval, pace.timeout, pace.jitter) if pace else Pace()
+
+
 def sources(settings: Settings, here: Here, *domains: str, only: Collection[str] | None = None) -> list[Source]:
     """The enabled sources of these domains, or only some of them.
 
     Raises SettingsError for settings of a source that does not exist.
     """
-    unknown = sorted(set(settings.collect) - set(source_names()))
+    known = {*source_names(), *OF_THE_APP}
+    unknown = sorted(set(settings.collect) - known)
     if unknown:
-        raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(source_names())}")
-    paces = {name: settings.collect.get(name) for name in source_names(*domains) if only is None or name in only}
-    return [
-        load(name, here, Pace(pace.enabled, pace.interval, pace.timeout, pace.jitter) if pace else Pace())
-        for name, pace in paces.items()
-        if pace is None or pace.enabled
-    ]
+        raise SettingsError(f"collect.{unknown[0]}: expected one of {', '.join(sorted(known))}")
+    paces = {name: pace_of(settings, name) for name in source_names(*domains) if only is None or name in only}
+    return [load(name, here, pace) for name, pace in paces.items() if pace.enabled]
 
 
 def _pattern(text: str) -> re.Pattern[str] | None:

@@ -13,13 +13,27 @@ from typing import Any, Literal
 from fleetwatch.catalogue import exporter
 from fleetwatch.catalogue.metric import NANO, Sample
 
-Cause = Literal["throttled", "denied", "credentials", "region", "unreachable", "error"]
+Cause = Literal["throttled", "denied", "credentials", "region", "unreachable", "error", "held_back"]
+"""held_back: it was not asked, for the exporter's own budget."""
 
 LONGEST = 300
 """Characters of AWS's own words that are repeated."""
 
 POLICY = "deploy/aws/ai-services-policy.json"
-"""What may be allowed, beside this code."""
+"""What may be allowed, beside this code; of EC2 and what belongs to it the two below."""
+SPOT_POLICY = "deploy/aws/spot-policy.json"
+STORAGE_POLICY = "deploy/aws/storage-policy.json"
+_SPOT = frozenset(
+    {
+        "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceTypes",
+        "ec2:DescribeSpotInstanceRequests",
+        "ec2:DescribeSpotPriceHistory",
+        "ec2:GetCapacityManagerMetricData",
+        "ec2:GetSpotPlacementScores",
+    }
+)
 
 _CODES: dict[str, Cause] = {
     **dict.fromkeys(
@@ -204,7 +218,7 @@ def _fix(cause: Cause, code: str, api: str, operation: str) -> str:
     if cause == "credentials" and not code:
         return "Give the exporter an identity: a role of its machine or pod, or a profile of AWS' files (aws.profile)."
     return {
-        "denied": f"Allow {action(api, operation)} to the exporter's identity, as in {POLICY}.",
+        "denied": f"Allow {action(api, operation)} to the exporter's identity, as in {_policy(api, operation)}.",
         "credentials": (
             "Give valid credentials (a role, or aws.profile); where other regions work, this one may be switched off "
             "for the account: take it out of aws.regions."
@@ -213,7 +227,15 @@ def _fix(cause: Cause, code: str, api: str, operation: str) -> str:
         "unreachable": "Look at network, proxy and aws.endpoint_url.",
         "throttled": "Ask less often (collect.<source>.interval) or for a higher quota of this API.",
         "error": "",
+        "held_back": "",
     }[cause]
+
+
+def _policy(api: str, operation: str) -> str:
+    """The file that has the operation."""
+    if api in {"pricing", "sqs"} or action(api, operation) in _SPOT:
+        return SPOT_POLICY
+    return STORAGE_POLICY if api == "ec2" else POLICY
 
 
 def code_of(response: Mapping[str, Any]) -> tuple[str, int]:

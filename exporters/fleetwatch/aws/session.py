@@ -9,14 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
 
 from fleetwatch import __version__
 from fleetwatch.aws.access import Access, Account, Target
-from fleetwatch.aws.calls import Calls, Trouble, code_of, outcome_of, plain, trouble_of
+from fleetwatch.aws.asked import Asked, Place
+from fleetwatch.aws.budget import Budget
+from fleetwatch.aws.calls import Calls, Trouble, action, code_of, outcome_of, plain, trouble_of
+from fleetwatch.catalogue.metric import Sample
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """(operation, parameters) -> answer; raises Trouble."""
@@ -37,6 +40,8 @@ CONNECTIONS = 16
 class _Asking(NamedTuple):
     """What a thread is at: whose request, to which API, with how many items that are billed."""
 
+    aws: Aws
+    target: Target
     calls: Calls
     api: str
     items: int
@@ -54,9 +59,11 @@ class _Role(NamedTuple):
 class Aws:
     """The way to AWS. One for the process; for use by several threads at once."""
 
-    def __init__(self, access: Access, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, access: Access, clock: Callable[[], float] = time.time, budget: Budget | None = None) -> None:
         self._access = access
         self._clock = clock
+        self._budget = budget or Budget()
+        self._asked = Asked()
         self._lock = threading.Lock()
         self._own: Any = None
         # One lock for each account: a role that hangs holds up no other account.
@@ -75,8 +82,9 @@ class Aws:
         """Asks a service of a target. items: number of billed items in a request, from its parameters."""
 
         def call(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-            before = _asking.set(_Asking(calls, api, items(**parameters)))
+            before = _asking.set(_Asking(self, target, calls, api, items(**parameters)))
             try:
+                self._hold_back(target, action(api, operation))
                 client = self._client(api, target)
                 answer: dict[str, Any] = getattr(client, _method(client, operation))(**parameters)
             except Exception as error:
@@ -89,6 +97,36 @@ class Aws:
             return answer
 
         return call
+
+    def samples(self) -> Iterator[Sample]:
+        """How AWS was asked, by account, region and operation."""
+        return self._asked.samples(self._name)
+
+    def _name(self, account: Account) -> str:
+        """How the account is called in series; empty as long as nobody knows its number."""
+        part = account.role_arn.split(":")[4:5]
+        return account.name or self._numbers.get(account) or (part[0] if part else "")
+
+    def _hold_back(self, target: Target, api: str) -> None:
+        """Wait for the turn of a request. Raises Trouble where that would take too long."""
+        allowed, wait = self._budget.take(target, api)
+        if wait:
+            self._asked.held_back(Place(target.account, target.region, api))
+        if not allowed:
+            why = f"{api} in {target}: not asked, the next turn is in {wait:.0f} s"
+            raise Trouble(
+                "held_back", why, "The exporter asks less than AWS allows; what it knows is shown with its age."
+            )
+
+    def answered(self, asking: _Asking, service: str, operation: str, outcome: str) -> None:
+        """One attempt has ended."""
+        # A role is taken on inside a request to another service.
+        inner = service == "sts"
+        api = "sts" if inner else asking.api
+        asking.calls.answered(api, operation, outcome, 1 if inner else asking.items)
+        place = Place(asking.target.account, asking.target.region, action(api, operation))
+        self._asked.answered(place, outcome, self._clock())
+        self._budget.answered(asking.target, place.api, throttled=outcome == "throttled")
 
     def number(self, target: Target, calls: Calls) -> str:
         """Number of the target's account, asked once. Raises Trouble."""
@@ -210,8 +248,4 @@ def _count(
         return
     _, service, operation = event_name.split(".")
     code, status = code_of(parsed_response or {})
-    outcome = outcome_of(code, status, exception)
-    if service == "sts":  # a role is taken on inside a request to another service
-        asking.calls.answered("sts", operation, outcome, 1)
-    else:
-        asking.calls.answered(asking.api, operation, outcome, asking.items)
+    asking.aws.answered(asking, service, operation, outcome_of(code, status, exception))

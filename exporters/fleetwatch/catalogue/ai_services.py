@@ -8,6 +8,7 @@ Calls that were also seen as spans are in the `llm` domain, too: never add `ai_s
 
 from __future__ import annotations
 
+from fleetwatch.catalogue.aws import ACCOUNT, REGION
 from fleetwatch.catalogue.metric import counter, gauge, label
 
 SERVICE = label(
@@ -32,8 +33,6 @@ RESOURCE = label(
     at_most=300,
 )
 OPERATION = label("operation", "Operation of the service's API; empty where it tells none.", at_most=100)
-ACCOUNT = label("account", "Account: its name in the settings, else its number.", at_most=50)
-REGION = label("region", "Region of AWS.", at_most=40)
 OUTCOME = label(
     "outcome",
     "How the calls ended; error: the service does not say whose fault it was.",

@@ -23,7 +23,7 @@ RECORD_KIND = label(
     "Kind of record.",
     one_of=(
         *("llm_call", "llm_usage", "agent_run", "tool_call", "evaluation", "pipeline_run", "pipeline_phase"),
-        "acknowledgement",
+        *("acknowledgement", "fleet_slice", "spot_signal", "spot_move"),
     ),
 )
 LEDGER_ERROR = label("reason", "What failed.", one_of=("disk_full", "read_only", "damaged", "locked", "other"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
+
+from fleetwatch.collect.desk import Desk
 
 if TYPE_CHECKING:  # a sidecar knows neither clouds nor prices and does not load them
     from fleetwatch.aws.session import Aws
@@ -17,6 +19,14 @@ if TYPE_CHECKING:  # a sidecar knows neither clouds nor prices and does not load
     from fleetwatch.collect.alerting._api import Access
     from fleetwatch.reckon.price import PriceBook
     from fleetwatch.records.alerting import Acknowledgement
+
+
+class CommitError(Exception):
+    """Records are not on disk, or nobody knows whether they are. They may be told again: each counts once."""
+
+
+Commit = Callable[[Sequence[object]], None]
+"""Takes records of the ledger. Raises CommitError."""
 
 
 class ProcessGroup(NamedTuple):
@@ -57,6 +67,73 @@ class ScrapeTargets(NamedTuple):
 
     urls: tuple[str, ...]
     token_file: Path | None = None
+
+
+class SpotQueue(NamedTuple):
+    """A queue with EC2's events. account: a name in aws.accounts, empty: the first; region: empty: of the address."""
+
+    url: str
+    region: str = ""
+    account: str = ""
+
+
+class ScoreRequest(NamedTuple):
+    """A request whose chances AWS is asked for."""
+
+    name: str
+    instance_types: tuple[str, ...]
+    capacity: int = 10
+    unit: str = "units"
+    """units, vcpu or memory-mib."""
+    single_zone: bool = True
+
+
+class SpotAccess(NamedTuple):
+    """What the settings say of machines of EC2, to those who ask about them."""
+
+    team_tag: str = "team"
+    workload_tag: str = "workload"
+    on_demand_tag: str = "fleetwatch.io/on-demand"
+    cluster_tag: str = "kubernetes.io/cluster/"
+    """Where it ends in a slash it is the beginning of a tag, and the rest is the cluster."""
+    queues: tuple[SpotQueue, ...] = ()
+    advisor_url: str = ""
+    advisor_file: Path | None = None
+    prices_file: Path | None = None
+    scores: tuple[ScoreRequest, ...] = ()
+    capacity_manager: bool = False
+    load: bool = False
+    not_eligible: frozenset[str] = frozenset()
+    """Workloads that could not be spot."""
+
+
+class StorageAccess(NamedTuple):
+    """What the settings say of storage. grace: seconds."""
+
+    grace: float = 7 * 86400.0
+    prices_file: Path | None = None
+
+
+class ClusterAccess(NamedTuple):
+    """A cluster that is watched. kubeconfig None: KUBECONFIG, ~/.kube/config, else the pod's own account."""
+
+    name: str
+    client: str = ""
+    kubeconfig: Path | None = None
+    context: str = ""
+
+
+class KubernetesAccess(NamedTuple):
+    """What the settings say of clusters. Times: seconds; most_nodes: nodes that have series of their own."""
+
+    clusters: tuple[ClusterAccess, ...] = ()
+    pool_labels: tuple[str, ...] = ()
+    on_demand_annotation: str = "fleetwatch.io/on-demand"
+    namespaces: frozenset[str] = frozenset()
+    drain_within: float = 120.0
+    notice_lag: float = 5.0
+    replacement_ready: float = 30.0
+    most_nodes: int = 2000
 
 
 @dataclass(frozen=True)
@@ -105,7 +182,17 @@ class Here:
     """What one source found out and another shows: instance_type, lifecycle, region, zone, gpus, gpu_model."""
     aws: Aws | None = None
     """The way to AWS; None: it is not asked."""
+    desk: Desk = field(default_factory=Desk)
+    """What sources tell each other."""
+    commit: Commit | None = None
+    """Writes records and returns when they are on disk, from a source's thread; None: there is no ledger."""
+    spot: SpotAccess | None = None
+    """None: machines of EC2 are not asked about."""
+    storage: StorageAccess | None = None
+    """None: volumes, snapshots and images are not asked about."""
     ai_services: AiServices = field(default_factory=AiServices)
+    kubernetes: KubernetesAccess | None = None
+    """The clusters that are watched; None: there are none."""
     prices: Callable[[], PriceBook] | None = None
     """Makes a price book by the settings: a book is for one thread."""
     state: Path | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from fleetwatch.records.agents import AgentRun, Evaluation, Step, ToolCall
 from fleetwatch.records.alerting import Acknowledgement
 from fleetwatch.records.lineage import LineageEvent
 from fleetwatch.records.llm import LlmCall, UsagePoint
 from fleetwatch.records.pipelines import PhaseReport, RunReport
+from fleetwatch.records.spot import Decision, DrainStep, FleetSlice, InstanceSeen, LostWork, SpotSignal, Switch
+
+SpotRecord = FleetSlice | SpotSignal | DrainStep | InstanceSeen | Switch | Decision | LostWork
 
 Record = (
     LlmCall
@@ -22,8 +25,17 @@ Record = (
     | PhaseReport
     | LineageEvent
     | Acknowledgement
+    | SpotRecord
 )
 """What the ledger keeps."""
+
+
+class KeptSpot(NamedTuple):
+    """How many of spot were new. moves: switches, decisions and lost work."""
+
+    slices: int = 0
+    signals: int = 0
+    moves: int = 0
 
 
 class Committed(NamedTuple):
@@ -44,6 +56,7 @@ class Committed(NamedTuple):
     pipeline_phases: int = 0
     acknowledgements: int = 0
     """What else was new."""
+    spot: KeptSpot = KeptSpot()
 
     def kinds(self) -> dict[str, int]:
         """New records by kind."""
@@ -56,6 +69,9 @@ class Committed(NamedTuple):
             "pipeline_run": self.pipeline_runs,
             "pipeline_phase": self.pipeline_phases,
             "acknowledgement": self.acknowledgements,
+            "fleet_slice": self.spot.slices,
+            "spot_signal": self.spot.signals,
+            "spot_move": self.spot.moves,
         }
 
 
@@ -73,6 +89,7 @@ class Group:
         self.reports: list[RunReport | PhaseReport] = []
         self.lineage: list[LineageEvent] = []
         self.acknowledgements: list[Acknowledgement] = []
+        self.spot: list[SpotRecord] = []
         if len(self.calls) == len(records):
             return
         lists: dict[type, list[Any]] = {
@@ -85,6 +102,7 @@ class Group:
             PhaseReport: self.reports,
             LineageEvent: self.lineage,
             Acknowledgement: self.acknowledgements,
+            **dict.fromkeys(get_args(SpotRecord), self.spot),
         }
         for record in records:
             if (found := lists.get(type(record))) is not None:

@@ -17,10 +17,12 @@ from urllib.parse import quote
 from fleetwatch.ledger import agent_roster, roster, schema
 from fleetwatch.ledger.errors import LedgerError, explain
 from fleetwatch.ledger.pipelines import rows as pipeline_rows
+from fleetwatch.ledger.spot import tables as spot
 from fleetwatch.ledger.totals import QUARTER
 from fleetwatch.records.agents import AgentProcess
 from fleetwatch.records.hosts import Host
 from fleetwatch.records.pipelines import Run, RunWithPhases
+from fleetwatch.records.spot import Instance, Interruption, Pool, Switch
 
 GROUPS = ("agent", "team", "provider", "model", "operation", "outcome", "confidence", "day", "hour")
 
@@ -150,6 +152,31 @@ class Reader:
         """Runs of a pipeline that ended, newest first."""
         self._check_version()
         return pipeline_rows.history(self._db, pipeline, most)
+
+    def interruptions(self, since: int = 0) -> list[Interruption]:
+        """Takings of machines that began since then, Unix nanoseconds, oldest first. Raises LedgerError, as all of spot."""
+        self._check_version()
+        return spot.interruptions(self._db, "began >= ?", (since,))
+
+    def switches(self, since: int = 0, most: int = 1000) -> list[Switch]:
+        """Workloads that moved to another pool since then, newest first."""
+        self._check_version()
+        return spot.switches(self._db, since, most)
+
+    def instances(self) -> list[Instance]:
+        """Machines that had not ended when the exporter looked last, by id."""
+        self._check_version()
+        return spot.instances(self._db)
+
+    def exposure(self, since: int) -> dict[Pool, spot.Exposure]:
+        """Spot machine time and interruptions by pool, of whole days (UTC), the first is that of `since`."""
+        self._check_version()
+        return spot.exposure(self._db, since)
+
+    def slices(self) -> dict[tuple[str, str], int]:
+        """(account, region) -> up to when its machine time is counted, Unix nanoseconds."""
+        self._check_version()
+        return {(row[0], row[1]): row[2] for row in self._db.execute("SELECT * FROM spot_slices")}
 
     def _check_version(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

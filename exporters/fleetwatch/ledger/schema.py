@@ -27,6 +27,7 @@
     lineage_runs, lineage_names   who is part of whom among OpenLineage's jobs: see lineage.py
     acknowledgements   ids of silences that were counted: see acknowledgements.py
     pipelines, pipeline_names   pipelines, phases and their parts whose names were let in: see pipeline_names.py
+    spot_*       machines of EC2, what they used and who took them away: see spot/tables.py
 
 Rows, duplicates, counts and all that waits are written with every commit. Totals and quarters are written at a
 checkpoint; at start the rows after it are folded in again, so they are as exact as the rows at a fraction of the
@@ -39,8 +40,9 @@ from __future__ import annotations
 
 from fleetwatch.ledger import acknowledgements
 from fleetwatch.ledger.pipelines import lineage
+from fleetwatch.ledger.spot import tables as spot
 
-VERSION = 4
+VERSION = 5
 """Of the file. An older file is brought up to it when the writer opens it; see MIGRATIONS."""
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio_in", "audio_out", "image")
@@ -181,7 +183,7 @@ CREATE TABLE pipeline_waiting (
 );
 """
 
-MIGRATIONS = {1: _HOSTS, 2: _TRACES, 3: _PIPELINES + lineage.SCHEMA + acknowledgements.SCHEMA}
+MIGRATIONS = {1: _HOSTS, 2: _TRACES, 3: _PIPELINES + lineage.SCHEMA + acknowledgements.SCHEMA, 4: spot.SCHEMA}
 """Version of a file -> what makes it the next version."""
 
 SCHEMA = f"""
@@ -228,7 +230,7 @@ CREATE TABLE usage_waiting (
 ) WITHOUT ROWID;
 CREATE TABLE span_services (service TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('checkpoint', 0), ('checkpoint_at', 0), ('pruned_before', 0);
-{_HOSTS}{_TRACES}{_PIPELINES}{lineage.SCHEMA}{acknowledgements.SCHEMA}PRAGMA user_version = {VERSION};
+{_HOSTS}{_TRACES}{_PIPELINES}{lineage.SCHEMA}{acknowledgements.SCHEMA}{spot.SCHEMA}PRAGMA user_version = {VERSION};
 """
 
 

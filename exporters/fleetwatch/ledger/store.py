@@ -26,6 +26,8 @@ from fleetwatch.ledger.labels import LabelSets
 from fleetwatch.ledger.pipelines import counts as pipeline_counts
 from fleetwatch.ledger.pipelines.lineage import Lineage
 from fleetwatch.ledger.pipelines.pipelines import KeptReports, PipelineRules, Pipelines
+from fleetwatch.ledger.spot import book as spot_book
+from fleetwatch.ledger.spot.book import SpotBook, SpotRules
 from fleetwatch.ledger.totals import LABELS, CallLabels, Total
 from fleetwatch.ledger.traces import Traces
 from fleetwatch.ledger.usage import Usage
@@ -52,7 +54,7 @@ class Ledger:
     """One ledger file and its only writer. Not for use by several threads.
 
     prices: what a call costs; asked once per record. rules: which of several sightings of a call counts.
-    agents: how tasks are counted; its limits hold for pipelines too. pipelines: how much of them is kept.
+    agents: how tasks are counted; its limits hold for pipelines and spot too. pipelines, spot: how much of them is kept.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Ledger:
         rules: Rules = Rules(),  # noqa: B008 - a tuple cannot change
         agents: AgentRules = AgentRules(),  # noqa: B008 - likewise
         pipelines: PipelineRules = PipelineRules(),  # noqa: B008 - likewise
+        spot: SpotRules = SpotRules(),  # noqa: B008 - likewise
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """Open or create the file, check it and fold in the rows since the last checkpoint. Raises LedgerError."""
@@ -87,7 +90,9 @@ class Ledger:
             self._traces = Traces(self._db)
             self._firewall = Firewall(self._db, self._traces, rules)
             self._counts = Counts(
-                self._db, (*METRICS, *pipeline_counts.METRICS, *acknowledgements.METRICS), agents.limits
+                self._db,
+                (*METRICS, *pipeline_counts.METRICS, *acknowledgements.METRICS, *spot_book.METRICS),
+                agents.limits,
             )
             self._agents = Agents(self._db, self._traces, self._counts, agents)
             self._lineage = Lineage(self._db)
@@ -102,6 +107,7 @@ class Ledger:
                 transact=self._change,
                 clock=clock,
             )
+            self.spot = SpotBook(path, self._db, self._counts, spot)
             self._load()
         except (sqlite3.Error, OSError) as error:
             self._lock.close()
@@ -127,6 +133,7 @@ class Ledger:
                 or self._agents.any_due(now)
                 or self._lineage.any_due(now)
                 or self.pipelines.any_due(now)
+                or self.spot.any_due(now)
             )
         except sqlite3.Error as error:
             raise explain(self.path, error) from None
@@ -265,6 +272,7 @@ class Ledger:
         self._agents.settle(now)
         told = self._keep_pipelines(group, (trace for trace, _ in late), now)
         acknowledged = self._acknowledgements.keep(group.acknowledgements)
+        kept_spot = self.spot.keep(group.spot, now)
         self._counts.write()
         return Committed(
             len(inserted.rows),
@@ -276,6 +284,7 @@ class Ledger:
             kept.evaluations,
             *told,
             acknowledged,
+            kept_spot,
         ), inserted.rows
 
     def _keep_pipelines(self, group: Group, calls: Iterable[bytes], now: int) -> KeptReports:
@@ -307,7 +316,7 @@ class Ledger:
         deleted = prune_calls(self._db, now, self._keep)
         self._usage.prune(self._db, now)
         self._agents.prune(now)
-        deleted += self._acknowledgements.prune(now)
+        deleted += self._acknowledgements.prune(now) + self.spot.prune(now)
         return deleted + self._traces.prune(now) + self._lineage.prune(now) + self.pipelines.prune(now)
 
     def _meta(self, name: str) -> int:
@@ -333,6 +342,8 @@ class Ledger:
         self._firewall.waiting.resume(now)
         self._agents.resume(now)
         self.pipelines.resume(now)
+        self.spot.resume(now)
+        self._counts.write()
 
     def _change(self, work: Callable[[], T]) -> T:
         """Do something that may count, in a transaction of its own."""
@@ -349,6 +360,7 @@ class Ledger:
     def _committed(self) -> None:
         self._counts.committed()
         self.pipelines.committed()
+        self.spot.committed()
 
     def _transaction(self, work: Callable[[], T]) -> T:
         known = len(self._labels)
@@ -377,4 +389,5 @@ class Ledger:
         self._counts.undo()
         self._agents.undo()
         self.pipelines.undo()
+        self.spot.undo()
         self._answers.reload()

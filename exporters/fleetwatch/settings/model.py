@@ -14,6 +14,7 @@ from fleetwatch.settings.errors import SettingsError
 from fleetwatch.settings.kinds import Address, Pattern, Seconds, Usd, Zone, why
 from fleetwatch.settings.pipelines import Pipelines
 from fleetwatch.settings.section import Section
+from fleetwatch.settings.spot import Kubernetes, Spot, Storage
 
 
 class Web(Section, frozen=True):
@@ -341,6 +342,9 @@ class Settings(Section, frozen=True):
     pipelines: Pipelines = Pipelines()
     alerting: Alerting = Alerting()
     aws: Aws = Aws()
+    spot: Spot = Spot()
+    storage: Storage = Storage()
+    kubernetes: Kubernetes = Kubernetes()
     ai_services: AiServices = AiServices()
     scrape: Scrape = Scrape()
     sidecar: Sidecar = Sidecar()

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from support_aws import cloud
+from support_ec2 import ec2
 
-__all__ = ["cloud"]
+__all__ = ["cloud", "ec2"]

@@ -1,0 +1,86 @@
+"""What the judge remembers over a restart beside the ledger. A lost file costs no count; it costs joins to be made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from fleetwatch.app.spot.lost import Marked
+from fleetwatch.app.spot.moves import ANSWERS
+from fleetwatch.records.agents import AgentRun
+from fleetwatch.records.spot import Pool
+
+log = logging.getLogger(__name__)
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """The file."""
+
+    main: dict[str, Pool] = {}
+    recommended: dict[str, list[tuple[Pool, int]]] = {}
+    decided: dict[str, int] = {}
+    marked: dict[str, Marked] = {}
+    tasks: list[AgentRun] = []
+
+
+class State:
+    """file: None keeps it in memory alone."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        kept = self._load()
+        self.main = dict(kept.main)
+        """Workload -> the pool with most of it: decides between equal ones."""
+        self.recommended = {workload: dict(pairs) for workload, pairs in kept.recommended.items()}
+        """Workload -> pool -> when it was last counted as chosen; gone once a move has answered."""
+        self.decided = dict(kept.decided)
+        """Workload -> hour since 1970 of its last decision that was counted."""
+        self.marked = dict(kept.marked)
+        """Machines that are being taken, by id."""
+        self.tasks = list(kept.tasks)
+        """Agents' tasks that did not end well, of the last while."""
+        self._written = b""
+
+    def _load(self) -> _Kept:
+        if self._file is None or not self._file.exists():
+            return _Kept()
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("%s cannot be read, what it remembered of recommendations is lost: %s", self._file, error)
+            return _Kept()
+
+    def recommend(self, chosen: Mapping[str, Pool], at: int) -> None:
+        """Note what was counted as chosen."""
+        for workload, pool in chosen.items():
+            told = self.recommended.setdefault(workload, {})
+            told[pool] = at
+            self.recommended[workload] = {old: when for old, when in told.items() if at - when <= ANSWERS}
+
+    def answered(self, workloads: Iterable[str]) -> None:
+        """Their recommendations are done with."""
+        for workload in workloads:
+            self.recommended.pop(workload, None)
+
+    def save(self) -> None:
+        """Write it where it has changed. Raises OSError."""
+        if self._file is None:
+            return
+        pairs = {workload: sorted(told.items()) for workload, told in self.recommended.items()}
+        text = msgspec.json.encode(_Kept(self.main, pairs, self.decided, self.marked, self.tasks))
+        if text == self._written:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._file.with_name(f"{self._file.name}.new")
+        try:
+            temporary.write_bytes(text)
+            os.replace(temporary, self._file)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        self._written = text

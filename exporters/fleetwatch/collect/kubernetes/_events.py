@@ -1,0 +1,98 @@
+"""Events as counters: each occurrence once, whatever is listed anew.
+
+The API keeps an event for an hour and counts up in it what happens again. Kept here is the count of each event that
+the API still has; what it says more than that is new. What was there before the first look is not counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from fleetwatch.catalogue import kubernetes
+from fleetwatch.catalogue.metric import OTHER, Label
+from fleetwatch.collect.kubernetes._objects import Meta
+
+
+class _Object(msgspec.Struct):
+    kind: str = ""
+    namespace: str = ""
+
+
+class _Series(msgspec.Struct):
+    count: int = 0
+
+
+class RawEvent(msgspec.Struct, rename="camel"):
+    metadata: Meta
+    involved_object: _Object = msgspec.field(default_factory=_Object)
+    reason: str = ""
+    type: str = ""
+    count: int | None = None
+    series: _Series | None = None
+
+
+class Fact(NamedTuple):
+    """An event: how often it happened so far, and what. labels: kind, reason, type, namespace."""
+
+    uid: str
+    count: int
+    labels: tuple[str, str, str, str]
+
+
+def fact(raw: RawEvent, namespaces: Collection[str]) -> Fact:
+    """What is kept of an event: only words that are on a list."""
+    series = raw.series.count if raw.series is not None else 0
+    space = raw.involved_object.namespace
+    labels = (
+        _listed(kubernetes.KIND, raw.involved_object.kind),
+        _listed(kubernetes.EVENT_REASON, raw.reason),
+        _listed(kubernetes.EVENT_TYPE, raw.type),
+        # Of what belongs to no namespace: empty.
+        space if not space or space in namespaces else OTHER,
+    )
+    return Fact(raw.metadata.uid, max(raw.count or 0, series, 1), labels)
+
+
+def _listed(label: Label, value: str) -> str:
+    return value if value in label.one_of else OTHER
+
+
+class Tally:
+    """Occurrences by labels. For one thread."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._seen: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self._seen or ())
+
+    def replace(self, events: Iterable[Fact]) -> None:
+        """All events that the API has."""
+        first = self._seen is None
+        before = self._seen or {}
+        self._seen = {}
+        for event in events:
+            if not first:
+                self._add(event, before.get(event.uid, 0))
+            self._seen[event.uid] = event.count
+
+    def put(self, event: Fact) -> None:
+        """One that is new, or happened again."""
+        if self._seen is None:
+            self._seen = {}
+        self._add(event, self._seen.get(event.uid, 0))
+        self._seen[event.uid] = event.count
+
+    def drop(self, uid: str) -> None:
+        """One that the API forgot."""
+        if self._seen is not None:
+            self._seen.pop(uid, None)
+
+    def _add(self, event: Fact, before: int) -> None:
+        if event.count > before:
+            self.counts[event.labels] += event.count - before

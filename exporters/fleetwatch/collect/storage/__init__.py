@@ -1,0 +1,1 @@
+"""Volumes, snapshots and images of AWS: what is there, and what nobody uses."""
