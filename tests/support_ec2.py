@@ -8,6 +8,7 @@ not told by DescribeInstances here: machines are made by `run`.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ import botocore.session
 import pytest
 
 from fleetwatch.aws import Access, Account
+from fleetwatch.aws.budget import Budget
 from fleetwatch.aws.session import Aws
 from support_aws import NOW, own_identity
 from support_ec2_door import Asked, Handler, forget_moto_s
@@ -92,11 +94,12 @@ class Ec2(ThreadingHTTPServer):
         accounts: Sequence[Account] = (Account(),),
         *,
         attempts: int = 1,
-        timeout: float = 5.0,
+        timeout: float = 20.0,
+        budget: Budget | None = None,
     ) -> Aws:
-        """The way here, by this clock."""
+        """The way here, by this clock. budget: usually one whose waits take no time."""
         access = Access(tuple(regions), tuple(accounts), endpoint_url=self.url, attempts=attempts, timeout=timeout)
-        return Aws(access, clock=lambda: self.now)
+        return Aws(access, clock=lambda: self.now, budget=budget or Budget(sleep=lambda _: None))
 
     def client(self, service: str, region: str = REGION, account: str = OWN) -> Any:
         """A client of the SDK, to make things that are moto's."""
@@ -308,6 +311,11 @@ class Ec2(ThreadingHTTPServer):
             if found.times is not None:
                 found.times -= 1
             return found.kind
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet where the other side has hung up."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def hang(self) -> None:
         self._released.wait(HUNG)

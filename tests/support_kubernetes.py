@@ -1,8 +1,8 @@
-"""A real Kubernetes API on loopback: etcd and kube-apiserver with RBAC. No kubelets, no controllers.
+"""A real Kubernetes API on loopback: etcd and kube-apiserver with RBAC. No controllers; kubelets by kwok, where asked for.
 
 with cluster(tmp_path) as api:
     api.apply(objects)
-    api.status("GET", "/api/v1/pods", api.token("fleetwatch", "fleetwatch-agent"))
+    api.ask("GET", "/api/v1/pods", api.token("fleetwatch", "fleetwatch-agent"))
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from support import free_port, wait_for
 from support_stack import program, running
 
 ADMIN = "admin-token-of-the-tests"  # of an API server that lives for a few seconds on loopback
+KWOK = ("kwok.x-k8s.io/node", "fake")
+"""Annotation of nodes whose kubelet is kwok."""
 NAMESPACED = frozenset(
     {
         "ConfigMap",
@@ -81,6 +83,35 @@ class Api:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         answer = self.ask("POST", path, body={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"})
         return str(answer.body["status"]["token"])
+
+
+def kubeconfig(file: Path, api: Api, token: str = ADMIN) -> Path:
+    """A file by which clients come in with this token."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+        "clusters": [{"name": "here", "cluster": {"server": api.base, "certificate-authority": str(api.ca_file)}}],
+        "users": [{"name": "here", "user": {"token": token}}],
+    }
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(config))  # JSON is YAML
+    return file
+
+
+@contextmanager
+def kubelets(folder: Path, api: Api) -> Iterator[None]:
+    """kwok in the part of the kubelets of nodes with the annotation KWOK: nodes and pods become ready, pods that are
+    told to end are gone.
+    """
+    kwok = program("kwok")
+    log = folder / "kwok.log"
+    selector = "=".join(KWOK)
+    command = [kwok, f"--manage-nodes-with-annotation-selector={selector}", "--config=/dev/null"]
+    command.append(f"--kubeconfig={kubeconfig(folder / 'kwok.yaml', api)}")
+    with running(command, log, {"HOME": str(folder)}):
+        yield
 
 
 @contextmanager

@@ -7,14 +7,16 @@ with the SDK's models by the door; rules of paging: EC2 API reference, of the op
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import support_ec2_answers
-from fleetwatch.aws import Account
+from fleetwatch.aws import Access, Account
+from fleetwatch.aws.budget import Budget
+from fleetwatch.aws.session import Aws
 from fleetwatch.catalogue.metric import Metric, Sample
 from fleetwatch.collect import Here
 from fleetwatch.collect.here import StorageAccess
@@ -137,10 +139,10 @@ class Store:
 
 
 @pytest.fixture
-def store(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> Store:
     made = Store(ec2)
     monkeypatch.setattr("support_ec2_door.ANSWERS", {**support_ec2_answers.ANSWERS, **made.answers()})
-    yield made
+    return made
 
 
 class Watched:
@@ -159,8 +161,10 @@ class Watched:
     ) -> None:
         self.cloud = cloud
         self.kind = kind
+        access = Access(tuple(regions), tuple(accounts), endpoint_url=cloud.url, attempts=1, timeout=5.0)
+        budget = Budget(clock=lambda: cloud.now, sleep=lambda _: None)
         self.here = Here(
-            aws=cloud.aws(regions, accounts),
+            aws=Aws(access, clock=lambda: cloud.now, budget=budget),
             state=state,
             storage=StorageAccess(grace, prices),
             clock=lambda: cloud.now,

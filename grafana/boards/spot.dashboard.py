@@ -27,7 +27,6 @@ from grafana.house import (
     WARN,
     Column,
     Expr,
-    Facts,
     Limits,
     Recorded,
     Scope,
@@ -41,7 +40,6 @@ from grafana.house import (
     table,
     timeseries,
     top,
-    total,
     units,
 )
 
@@ -189,8 +187,9 @@ by_workload = table(
     ],
     titles=TITLES,
     sort="Saved",
-    help="Of the past 30 days, or since the first look. Coverage: spot's share of the hours of virtual processors that "
-    "could be spot. Kept on demand: machines that somebody keeps there, by tag or annotation. (none): without the tag.",
+    help="Of the past 30 days, or since the first look. Coverage: spot's share of the hours of virtual processors "
+    "that could be spot. Kept on demand: machines that somebody keeps there, by tag or annotation. (none): without "
+    "the tag.",
     no_data=NOT_ASKED,
     runbook="SavingsDown",
     height=9,
@@ -202,45 +201,44 @@ bought = timeseries(
     unit=units.COUNT,
     stacked=True,
     colours=parts.LIFECYCLES,
-    help="Virtual processors of the machines that run, by how they are bought. Machines are of many sizes: their number "
-    "would mislead.",
+    help="Virtual processors of the machines that run, by how they are bought. Machines are of many sizes: their "
+    "number would mislead.",
     no_data=NOT_ASKED,
     width=9,
 )
 
 # --- who was taken
 
-told = asked.last(spot.RECENT_NOTICE, by=spot.INSTANCE)
+NOTICE = (
+    spot.INSTANCE,
+    spot.KIND,
+    spot.OUTCOME,
+    REASON,
+    WORKLOAD,
+    INSTANCE_TYPE,
+    spot.AZ_ID,
+    spot.NODE,
+)
+told = here.last(spot.RECENT_NOTICE, by=NOTICE)
 notices = table(
     "Notices of the past day",
-    [spot.INSTANCE.name],
+    [label.name for label in NOTICE],
     [Column("Told", told.where((Expr("time()") - told) < DAY).rounded() * 1000, units.CLOCK)],
-    facts=[
-        Facts(
-            asked.last(
-                spot.RECENT_NOTICE,
-                by=(spot.INSTANCE, INSTANCE_TYPE, spot.AZ_ID, WORKLOAD, spot.NODE, spot.KIND, REASON, spot.OUTCOME),
-            ).where((Expr("time()") - told) < DAY),
-            {
-                spot.KIND.name: "What",
-                spot.OUTCOME.name: "How it was left",
-                REASON.name: "Why",
-                WORKLOAD.name: "Workload",
-                INSTANCE_TYPE.name: "Type",
-                spot.AZ_ID.name: "Zone",
-                spot.NODE.name: "Host",
-            },
-            parts.KINDS,
-        )
-    ],
-    titles=TITLES,
+    titles={
+        **TITLES,
+        spot.KIND.name: "What",
+        spot.OUTCOME.name: "How it was left",
+        REASON.name: "Why",
+        spot.NODE.name: "Host",
+    },
+    words=parts.KINDS,
     sort="Told",
     help="Machines that were told to go in the past 24 hours, of the newest `spot.recent` ones. At risk: a rebalance "
     "recommendation, from which nothing need follow. Nobody left: no drain was seen before its end.",
     no_data="No machine was told to go in 24 hours",
+    narrow=True,
     runbook="SpotWarning",
     height=9,
-    width=16,
 )
 taken = timeseries(
     "Taken, by reason",
@@ -277,15 +275,25 @@ lead = bars(
     runbook="EventsStale",
     width=8,
 )
+lost_over_time = timeseries(
+    "Cost of lost work",
+    asked.counted(spot.INTERRUPTION_COST, by=spot.COST_KIND) > 0,
+    unit=units.USD_ANY,
+    stacked=True,
+    counts=True,
+    help="Cost of work that ended with its machine, in each step of the chart.",
+    no_data=NO_WORK_LOST,
+    width=12,
+)
 lost_cost = bars(
-    "What lost work cost",
+    "Lost, by kind",
     top(4, asked.increase(spot.INTERRUPTION_COST, by=spot.COST_KIND)),
     unit=units.USD_ANY,
     help="Cost in the time range of work that ended with its machine: the machine's time, and LLM calls that are made "
     "again.",
     no_data=NO_WORK_LOST,
     runbook="SavingsDown",
-    width=4,
+    width=6,
 )
 lost_items = bars(
     "Work that was lost",
@@ -294,35 +302,30 @@ lost_items = bars(
     meaning=WARN,
     help="Runs of pipelines and tasks of agents that ended with their machine, in the time range.",
     no_data=NO_WORK_LOST,
-    width=4,
+    width=6,
 )
 
 # --- what moved, what does not
 
+SWITCHED = (WORKLOAD, *spot.FROM_POOL, *spot.TO_POOL, spot.SWITCH)
 switches = table(
     "Workloads that moved",
-    [WORKLOAD.name],
-    [Column("When", here.last(spot.RECENT_SWITCH, by=WORKLOAD).rounded() * 1000, units.CLOCK)],
-    facts=[
-        Facts(
-            here.last(
-                spot.RECENT_SWITCH, by=(WORKLOAD, *spot.FROM_POOL, *spot.TO_POOL, spot.SWITCH)
-            ).same_as_newest(here.last(spot.RECENT_SWITCH, by=WORKLOAD)),
-            {
-                "from_type": "From",
-                "from_az_id": "in",
-                "to_type": "To",
-                "to_az_id": "in ",
-                spot.SWITCH.name: "How",
-            },
-            parts.KINDS,
-        )
-    ],
-    titles=TITLES,
+    [label.name for label in SWITCHED],
+    [Column("When", here.last(spot.RECENT_SWITCH, by=SWITCHED).rounded() * 1000, units.CLOCK)],
+    titles={
+        **TITLES,
+        "from_type": "From",
+        "from_az_id": "From zone",
+        "to_type": "To",
+        "to_az_id": "To zone",
+        spot.SWITCH.name: "How",
+    },
+    words=parts.KINDS,
     sort="When",
-    help="The last move of each workload to another pool. As advised: to the pool that had been recommended.",
+    help="Recent moves of workloads to other pools. As advised: to the pool that had been recommended.",
     no_data="No workload has moved",
-    width=12,
+    narrow=True,
+    width=14,
 )
 unregistered = bars(
     "Without a workload",
@@ -332,7 +335,7 @@ unregistered = bars(
     help="Machines that run without the tag `spot.workload_tag`: no alternates and no risk are told for them.",
     no_data="Every machine has a workload",
     runbook="UnregisteredMachines",
-    width=6,
+    width=5,
 )
 requests = bars(
     "Spot requests",
@@ -340,7 +343,7 @@ requests = bars(
     unit=units.COUNT,
     help="Spot requests by state and status, as EC2 calls them. Fleets and autoscaling groups make none.",
     no_data="No spot request is known",
-    width=6,
+    width=5,
 )
 
 # --- can I trust it
@@ -362,8 +365,8 @@ prices = table(
     ],
     titles=TITLES,
     sort="Spot price read",
-    help="Age of the oldest price of each source. static: the dated table that comes with the exporter, for list prices "
-    "that could not be asked for; its age counts from its day.",
+    help="Age of the oldest price of each source. static: the dated table that comes with the exporter, for list "
+    "prices that could not be asked for; its age counts from its day.",
     no_data=NOT_ASKED,
     runbook="PriceStale",
     width=10,
@@ -393,8 +396,8 @@ counted = table(
     titles=TITLES,
     sort="Counted up to",
     help="Counted up to: how long ago the last counted machine time ended. In the time range: requests to AWS; those "
-    "turned away as too many; those beyond the exporter's own budget. Not permitted: operations. Unseen ends: machines "
-    "that spot took without a warning that was seen here.",
+    "turned away as too many; those beyond the exporter's own budget. Not permitted: operations. Unseen ends: "
+    "machines that spot took without a warning that was seen here.",
     no_data=NOT_ASKED,
     runbook="FleetStale",
     width=14,
@@ -453,11 +456,12 @@ dashboard = board(
     rows=[
         answer(*answers),
         row("What it saves", pair, by_team),
-        row("", by_workload, bought),
-        row("Who was taken away", notices, taken),
-        row("", how_left, lead, lost_cost, lost_items),
+        row("By team and workload", by_workload, bought),
+        row("Who was taken away", notices),
+        row("Why, and how they were left", taken, how_left, lead),
+        row("What lost work cost", lost_over_time, lost_cost, lost_items),
         row("What moved, and what does not take part", switches, unregistered, requests),
         row("Can I trust it", prices, counted),
-        row("", unpriced, unpriced_hours, events, delay),
+        row("What is missing from the sums, and how events come", unpriced, unpriced_hours, events, delay),
     ],
 )

@@ -58,6 +58,7 @@ def table(
     row_links: Sequence[RowLink] = (),
     ascending: bool = False,
     narrow: bool = False,
+    words: Mapping[str, tuple[str, str]] | None = None,
     runbook: str = "",
     height: int = 8,
     width: int = 0,
@@ -67,7 +68,7 @@ def table(
     facts: words beside the keys. titles: key -> its column's title; by default the label's name.
     link: board opened by a click on a key, with the key as its variable. row_links: likewise by a click on a word, with
     what else stands in the row. ascending: smallest first, of a column without empty cells.
-    narrow: the facts need the room, not the keys.
+    narrow: the facts need the room, not the keys. words: value of a key -> (text, colour).
     """
     _check(title, keys, columns, facts, sort)
     exprs = [*(fact.expr for fact in facts), *(column.expr for column in columns)]
@@ -83,7 +84,7 @@ def table(
         thresholds=steps(NEUTRAL),
         defaults={"noValue": no_data, "custom": {"align": "auto", "filterable": False, "minWidth": NARROW}},
         overrides=[
-            *_key_columns(named, link, row_links, narrow),
+            *_key_columns(named, link, row_links, narrow, words),
             *_word_columns(facts, row_links, narrow),
             *(_number_column(column) for column in columns),
         ],
@@ -133,7 +134,13 @@ def _ascending(column: str) -> Json:
     return {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": column, "desc": False}]}}
 
 
-def _key_columns(keys: Mapping[str, str], link: str, row_links: Sequence[RowLink], narrow: bool) -> Iterator[Json]:
+def _key_columns(
+    keys: Mapping[str, str],
+    link: str,
+    row_links: Sequence[RowLink],
+    narrow: bool,
+    words: Mapping[str, tuple[str, str]] | None,
+) -> Iterator[Json]:
     """The last key is the row's own name and gets the most room."""
     last = list(keys)[-1]
     for key, name in keys.items():
@@ -143,6 +150,8 @@ def _key_columns(keys: Mapping[str, str], link: str, row_links: Sequence[RowLink
             properties.append({"id": "links", "value": [cell_link(link, key)]})
         if row_links:
             properties.append({"id": "links", "value": [one.link() for one in row_links]})
+        if words:
+            properties += _as_words(words)
         yield {"matcher": {"id": "byName", "options": name}, "properties": properties}
 
 
@@ -162,11 +171,15 @@ def _word_column(name: str, fact: Facts, row_links: Sequence[RowLink], width: in
     if row_links:
         properties.append({"id": "links", "value": [one.link() for one in row_links]})
     if fact.mappings:
-        properties += [
-            {"id": "mappings", "value": value_mappings(fact.mappings)},
-            {"id": "custom.cellOptions", "value": {"type": "color-text"}},
-        ]
+        properties += _as_words(fact.mappings)
     return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+def _as_words(mappings: Mapping[str, tuple[str, str]]) -> list[Json]:
+    return [
+        {"id": "mappings", "value": value_mappings(mappings)},
+        {"id": "custom.cellOptions", "value": {"type": "color-text"}},
+    ]
 
 
 def _number_column(column: Column) -> Json:

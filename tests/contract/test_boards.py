@@ -78,7 +78,7 @@ def test_each_board_has_the_stem_of_a_domain() -> None:
     """Or shows a domain from another side: models is the llm domain, model by model; host is one of many."""
     # A stem is part of an address, where words are parted by hyphens.
     domains = {domain.replace("_", "-") for domain, _ in all_metrics()}
-    assert set(STEMS) - domains == {"agent", "compare", "heatmap", "host", "models", "run", "topology"}
+    assert set(STEMS) - domains == {"agent", "compare", "heatmap", "host", "models", "pools", "run", "topology"}
 
 
 def linked_boards() -> dict[str, str]:

@@ -26,6 +26,7 @@ from fleetwatch.ledger import Ledger, LedgerError
 from fleetwatch.ledger.agents import AgentRules
 from fleetwatch.ledger.budgets import Budget, BudgetBook
 from fleetwatch.ledger.firewall import Rules
+from fleetwatch.ledger.spot.book import SpotRules
 from fleetwatch.ledger.store import Committed
 from fleetwatch.ledger.store import Record as LedgerRecord
 from fleetwatch.ledger.usage import Usage
@@ -215,6 +216,7 @@ class Books:
             rules=Rules(receive.count_at, frozenset(receive.proxies), receive.proxy_grace),
             agents=AgentRules(settings.agents.trace_grace, settings.agents.trace_quiet, settings.labels.limits),
             pipelines=rules_of(settings),
+            spot=SpotRules(settings.spot.keep_days),
             clock=self._clock,
         )
 

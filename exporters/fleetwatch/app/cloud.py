@@ -6,7 +6,15 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fleetwatch.collect.here import AiServices, ScoreRequest, SpotAccess, SpotQueue, StorageAccess
+from fleetwatch.collect.here import (
+    AiServices,
+    ClusterAccess,
+    KubernetesAccess,
+    ScoreRequest,
+    SpotAccess,
+    SpotQueue,
+    StorageAccess,
+)
 from fleetwatch.settings import Settings, SettingsError
 
 if TYPE_CHECKING:  # loaded where AWS is asked
@@ -78,6 +86,39 @@ def storage_of(settings: Settings) -> StorageAccess | None:
     """None where storage is not asked about."""
     storage = settings.storage
     return StorageAccess(storage.grace, storage.prices_file) if storage.enabled else None
+
+
+def kubernetes_of(settings: Settings) -> KubernetesAccess | None:
+    """None where no cluster is watched. Raises SettingsError."""
+    given = settings.kubernetes
+    if not given.clusters:
+        return None
+    from fleetwatch.catalogue.kubernetes import CLUSTER, NODE  # noqa: PLC0415 - a sidecar does not know clusters
+
+    limits = settings.labels.limits
+    most = limits.get(CLUSTER.name, CLUSTER.at_most)
+    if len(given.clusters) > most:
+        expected = f"expected at most {most} (labels.limits.{CLUSTER.name})"
+        raise SettingsError(f"kubernetes.clusters: {expected}, got {len(given.clusters)}")
+    names = [cluster.name for cluster in given.clusters]
+    for place, name in enumerate(names):
+        if not name:
+            raise SettingsError(f'kubernetes.clusters[{place}].name: expected a name, got ""')
+        if name in names[:place]:
+            first = names.index(name)
+            raise SettingsError(
+                f'kubernetes.clusters[{place}].name: expected another than that of [{first}], got "{name}"'
+            )
+    return KubernetesAccess(
+        clusters=tuple(ClusterAccess(item.name, item.client, item.kubeconfig, item.context) for item in given.clusters),
+        pool_labels=tuple(given.pool_labels),
+        on_demand_annotation=given.on_demand_annotation,
+        namespaces=frozenset(given.namespaces),
+        drain_within=given.drain_within,
+        notice_lag=given.notice_lag,
+        replacement_ready=given.replacement_ready,
+        most_nodes=limits.get(NODE.name, NODE.at_most),
+    )
 
 
 def prices_of(settings: Settings) -> PriceBook:

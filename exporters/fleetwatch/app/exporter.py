@@ -35,8 +35,8 @@ from fleetwatch.receive import HttpServer, Limits, Tls, serve_http
 from fleetwatch.receive.door import SignalName
 from fleetwatch.receive.grpc import GrpcServer, serve_grpc
 from fleetwatch.receive.otlp import TRANSLATORS, Intake, Translate
-from fleetwatch.send.client import Client
 from fleetwatch.records.agents import AgentRun
+from fleetwatch.send.client import Client
 from fleetwatch.send.pusher import Pusher
 from fleetwatch.settings import Settings, SettingsError
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from fleetwatch.app.cloud import ai_services_of, aws_of, prices_of, spot_of, storage_of
+from fleetwatch.app.cloud import ai_services_of, aws_of, kubernetes_of, prices_of, spot_of, storage_of
 from fleetwatch.catalogue.hosts import GROUP
 from fleetwatch.collect.here import BillAccess, Here, ProcessGroup, ScrapeTargets
 from fleetwatch.collect.runner import Pace, Source, load, source_names
@@ -63,6 +63,7 @@ def here_of(settings: Settings) -> Here:
         aws=aws_of(settings),
         spot=spot_of(settings),
         storage=storage_of(settings),
+        kubernetes=kubernetes_of(settings),
         ai_services=ai_services_of(settings),
         prices=partial(prices_of, settings),
         state=settings.data_dir / "collect",

@@ -175,9 +175,14 @@ class Calls:
             return {action(api, operation) for api, operation, _ in self._requests}
 
 
+_BATCHES = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}
+"""Operations that IAM knows by the name of another."""
+
+
 def action(api: str, operation: str) -> str:
     """IAM's name for an operation; the service names of these APIs are IAM's prefixes."""
-    return f"{api}:{operation}"
+    name = f"{api}:{operation}"
+    return _BATCHES.get(name, name)
 
 
 def outcome_of(code: str, status: int, exception: BaseException | None = None) -> str:

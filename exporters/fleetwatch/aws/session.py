@@ -73,6 +73,16 @@ class Aws:
         self._numbers: dict[Account, str] = {}
         self._renewed: dict[Account, float] = {}
 
+    @property
+    def timeout(self) -> float:
+        """Seconds for an answer; one that is to be waited for longer never comes."""
+        return self._access.timeout
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts of the settings, in their order."""
+        return self._access.accounts
+
     def targets(self) -> list[Target]:
         """Every region of every account. Raises Trouble where no region is known."""
         regions = self._access.regions or (self._usual_region(),)

@@ -129,6 +129,13 @@ READ = gauge(
     help="When it was last read whole, Unix time; figures are of then, and gone after three failed looks.",
     labels=(ACCOUNT, REGION, PART),
 )
+WATCHED = gauge(
+    "storage.watched_since.timestamp",
+    unit="s",
+    help="First whole look there, Unix time: nothing is known to be unused for longer. It outlives restarts.",
+    labels=(ACCOUNT, REGION, PART),
+)
+GRACE = gauge("storage.grace", unit="s", help="storage.grace of the settings.")
 PRICES_AGE = gauge(
     "storage.price_table.age",
     unit="s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import re
 import sqlite3
@@ -154,7 +155,7 @@ class Reader:
         return pipeline_rows.history(self._db, pipeline, most)
 
     def interruptions(self, since: int = 0) -> list[Interruption]:
-        """Takings of machines that began since then, Unix nanoseconds, oldest first. Raises LedgerError, as all of spot."""
+        """Takings of machines that began since then, Unix nanoseconds, oldest first. Raises LedgerError."""
         self._check_version()
         return spot.interruptions(self._db, "began >= ?", (since,))
 
@@ -177,6 +178,12 @@ class Reader:
         """(account, region) -> up to when its machine time is counted, Unix nanoseconds."""
         self._check_version()
         return {(row[0], row[1]): row[2] for row in self._db.execute("SELECT * FROM spot_slices")}
+
+    def counter(self, name: str) -> dict[tuple[str, ...], int]:
+        """A durable counter by its name in the catalogue: label values -> integer count of 1/scale units."""
+        self._check_version()
+        rows = self._db.execute("SELECT labels, value FROM counts WHERE metric = ?", (name,))
+        return {tuple(json.loads(labels)): int(value) for labels, value in rows}
 
     def _check_version(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

@@ -54,7 +54,7 @@ class Ledger:
     """One ledger file and its only writer. Not for use by several threads.
 
     prices: what a call costs; asked once per record. rules: which of several sightings of a call counts.
-    agents: how tasks are counted; its limits hold for pipelines and spot too. pipelines, spot: how much of them is kept.
+    agents: how tasks are counted; its limits hold for pipelines and spot too. pipelines, spot: how much is kept.
     """
 
     def __init__(
@@ -343,7 +343,6 @@ class Ledger:
         self._agents.resume(now)
         self.pipelines.resume(now)
         self.spot.resume(now)
-        self._counts.write()
 
     def _change(self, work: Callable[[], T]) -> T:
         """Do something that may count, in a transaction of its own."""

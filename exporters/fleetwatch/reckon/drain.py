@@ -107,13 +107,17 @@ def refusal(pod: Pod, budgets: Sequence[Budget]) -> str:
     """Why the Eviction API would refuse this pod; empty: it would not."""
     if not budgets or pod.ends is not None or pod.phase in _UNASKED:
         return ""
+    budget = budgets[0]
     if len(budgets) > 1:
         return "several_pdbs"
-    budget = budgets[0]
     if _goes_unhealthy(pod, budget):
         return ""
     if budget.behind:
         return "pdb_stale"
+    return _used_up(pod, budget)
+
+
+def _used_up(pod: Pod, budget: Budget) -> str:
     if budget.unconfirmed > MOST_UNCONFIRMED:
         return "pdb_unconfirmed"
     if budget.allowed > 0:

@@ -121,14 +121,14 @@ def wanted(
 
 
 def look(need: Need, candidates: Iterable[Candidate]) -> Look:
-    """Filter and rank pools; each pool once. Ties go to the lower risk, then to the names in order.
+    """Filter and rank pools; each pool once. Ties go to the lower risk, the lower hazard, then to the names in order.
 
     Reasons, the first that applies: those of `unfit`, no_price, dearer_than_on_demand (effective price above the list
     price of the same type), risk, diversity. Diversity is counted while the first MOST are picked: a pool whose family
     or zone has its places taken by better ones. What comes after the MOST is scored, and not shown.
     """
     filtered: Counter[str] = Counter()
-    fit: list[Scored] = []
+    fit: list[tuple[float, float, float, Scored]] = []
     verdicts: dict[tuple[str, Shape], str] = {}
     number = 0
     for item in candidates:
@@ -141,10 +141,10 @@ def look(need: Need, candidates: Iterable[Candidate]) -> Look:
         if isinstance(found, str):
             filtered[found] += 1
         else:
-            fit.append(found)
-    # An unknown risk comes after every known one.
-    fit.sort(key=lambda pool: (pool.price, 101.0 if pool.risk is None else pool.risk, pool.pool))
-    scored, dropped = _diverse(fit)
+            # An unknown risk comes after every known one.
+            fit.append((found.price, 101.0 if found.risk is None else found.risk, item.hazard, found))
+    fit.sort(key=lambda entry: (*entry[:3], entry[3].pool))
+    scored, dropped = _diverse([entry[3] for entry in fit])
     if dropped:
         filtered["diversity"] = dropped
     return Look(need.workload, number, dict(filtered), tuple(scored))
@@ -185,7 +185,8 @@ def optimisation(found: Look, now: Standing) -> float | None:
     if not found.scored or not now.units:
         return None
     possible = now.on_demand - now.units * found.scored[0].price
-    return (now.on_demand - now.cost) / possible if possible > 0 else None
+    # What is left by rounding is nothing.
+    return (now.on_demand - now.cost) / possible if possible > 1e-9 * now.on_demand else None
 
 
 def _effective(price: float, hazard: float, need: Need) -> float:

@@ -10,22 +10,26 @@ from typing import NamedTuple
 from fleetwatch.records.spot import Instance, Shape
 
 LARGER = 4
-"""Times the processors that a workload asks for, above which a type is too large, unless it has such machines: one
-interruption would take too much at once."""
+"""Times the processors that a workload asks for, above which a type is too large: one interruption would take too much
+at once. Nor may one machine be more than half of a workload. What is as large as those that it has is not too large."""
+WITH_DISKS = frozenset({"c3", "f1", "g2", "h1", "m3", "r3", "x1", "x1e"})
+"""Families with disks of their own whose names do not say so."""
 
-_TYPE = re.compile(r"([a-z]+)(\d+)")
+_TYPE = re.compile(r"([a-z-]+)(\d+)([a-z0-9]*)")
 
 
 class Kind(NamedTuple):
     """What the machines of a workload are like; what stands in for patterns where it has none.
 
-    generation: the oldest, the 7 of `m7g`; families: only these, because GPUs differ too much; empty: any.
+    generation: the oldest, the 7 of `m7g`; series: only these, the `g` of `g5`, because GPUs differ too much; empty:
+    any; has_disks: each of its machines has disks of its own.
     """
 
     generation: int
+    series: frozenset[str]
     bursts: bool
     is_metal: bool
-    families: frozenset[str]
+    has_disks: bool
 
 
 class Need(NamedTuple):
@@ -64,7 +68,8 @@ def need_of(
     None where neither says how large a machine has to be, or which types may run it. With patterns every architecture
     will do: they are the word of who knows the workload. Without: types like those it has.
     """
-    names = sorted({instance.pool.instance_type for instance in instances} & shapes.keys())
+    used = [instance.pool.instance_type for instance in instances if instance.pool.instance_type in shapes]
+    names = sorted(set(used))
     have = [shapes[name] for name in names]
     vcpus = least_vcpus or min((shape.vcpus for shape in have), default=0)
     if vcpus <= 0 or not (types or have):
@@ -73,10 +78,10 @@ def need_of(
     return Need(
         workload,
         tuple(types),
-        None if types else _kind(names, gpus),
+        None if types else _kind(names, has_gpus=gpus > 0),
         vcpus,
         least_memory or min((shape.memory for shape in have), default=0),
-        max([LARGER * vcpus, *(shape.vcpus for shape in have)]),
+        _most_vcpus(vcpus, [shapes[name].vcpus for name in used]),
         gpus,
         frozenset() if types else frozenset(shape.architecture for shape in have),
         most_risk,
@@ -113,13 +118,18 @@ def family(instance_type: str) -> str:
     return instance_type.partition(".")[0]
 
 
-def _kind(names: Sequence[str], gpus: int) -> Kind:
-    generations = [told for name in names if (told := _generation(name)) is not None]
+def _most_vcpus(least: int, have: Sequence[int]) -> int:
+    return max(*have, min(LARGER * least, sum(have) // 2), least) if have else LARGER * least
+
+
+def _kind(names: Sequence[str], *, has_gpus: bool) -> Kind:
+    told = [_parts(name) for name in names]
     return Kind(
-        min(generations, default=0),
-        any(_bursts(name) for name in names),
-        any(_is_metal(name) for name in names),
-        frozenset(map(family, names)) if gpus or not generations else frozenset(),
+        min((generation for _, generation, _ in told), default=0),
+        frozenset(series for series, _, _ in told) if has_gpus else frozenset(),
+        any(map(_bursts, names)),
+        any(map(_is_metal, names)),
+        all(map(_has_disks, names)),
     )
 
 
@@ -129,30 +139,33 @@ def _is_allowed(need: Need, name: str, shape: Shape) -> bool:
     kind = need.kind
     if kind is None:
         return True
-    if kind.families:
-        return family(name) in kind.families
-    generation = _generation(name)
+    series, generation, _ = _parts(name)
     return (
-        generation is not None
-        and generation >= kind.generation
-        and not shape.gpus
+        generation >= kind.generation
+        and (series in kind.series if kind.series else not shape.gpus)
         and (kind.bursts or not _bursts(name))
         and (kind.is_metal or not _is_metal(name))
+        and (not kind.has_disks or _has_disks(name))
     )
 
 
-def _generation(name: str) -> int | None:
-    """7 of `m7g.large`; None of `u-6tb1.metal`."""
+def _parts(name: str) -> tuple[str, int, str]:
+    """(series, generation, what it has besides): m, 7 and gd of `m7gd.large`."""
     found = _TYPE.match(name)
-    return int(found[2]) if found else None
+    return (found[1], int(found[2]), found[3]) if found else ("", 0, "")
 
 
 def _bursts(name: str) -> bool:
     """Its processors are lent by credits: a price per processor would mislead."""
-    found = _TYPE.match(name)
-    return found is not None and found[1] == "t"
+    return _parts(name)[0] == "t"
 
 
 def _is_metal(name: str) -> bool:
     """It takes minutes to boot, and not every image does."""
     return ".metal" in name
+
+
+def _has_disks(name: str) -> bool:
+    """It has disks of its own, which work may rely on."""
+    series, _, besides = _parts(name)
+    return series in ("d", "i", "im", "is") or "d" in besides or family(name) in WITH_DISKS

@@ -80,7 +80,10 @@ class Spot(Section, frozen=True):
     advisor_file: Annotated[Path | None, why("The same as a file, instead.")] = None
     prices_file: Annotated[
         Path | None,
-        why("List prices instead of those that come with the exporter: CSV region,instance_type,usd_per_hour."),
+        why(
+            "List prices of yours, before AWS' own and instead of those that come with the exporter: CSV region,"
+            "instance_type,usd_per_hour and, if not Linux/UNIX, product."
+        ),
     ] = None
     scores: Annotated[list[PlacementScore], why("Placement scores, at most 10.")] = []
     capacity_manager: Annotated[

@@ -18,7 +18,7 @@ from support_llm import call
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ledger"
 """Files written by the programs whose files had these formats: four calls, the last one after the checkpoint."""
-VERSIONS = [1, 2, 3]
+VERSIONS = [1, 2, 3, 4]
 
 NODE = Host("node-1", 1, 2, 3, 4, -5, 6, 7, None, 9, None, "p5.48xlarge", "eu-central-1", "spot")
 """In the roster of the files from version 2 on."""

@@ -16,9 +16,10 @@ from fleetwatch.app.spot.pools import Pools
 from fleetwatch.catalogue import spot
 from fleetwatch.catalogue.metric import NANO, Sample
 from fleetwatch.collect.desk import Desk
-from fleetwatch.reckon import ranking
-from fleetwatch.reckon.ranking import Candidate, Look, Machine, Need, Scored, Standing
+from fleetwatch.reckon import ranking, spot_fit
+from fleetwatch.reckon.ranking import Candidate, Look, Machine, Scored, Standing
 from fleetwatch.reckon.savings import HOUR
+from fleetwatch.reckon.spot_fit import Need
 from fleetwatch.records.spot import Decision, Instance, Pool, Shape
 from fleetwatch.settings.spot import Spot, SpotWorkload
 
@@ -75,7 +76,7 @@ def need_of(workload: Workload, shapes: Mapping[str, Shape], rule: SpotWorkload 
     """What its machines have to be; None where neither settings nor machines tell."""
     most_risk = section.most_risk if rule is None or rule.most_risk is None else rule.most_risk
     rework = section.rework_hours if rule is None or rule.rework_hours is None else rule.rework_hours
-    return ranking.need_of(
+    return spot_fit.need_of(
         workload.name,
         workload.machines,
         shapes,
@@ -148,7 +149,13 @@ def wanted(
     for workload, need in needs:
         for region in dict.fromkeys(region for _, region in workload.where):
             found = ranking.wanted(
-                need, region, workload.product, desk.shapes, desk.list_prices, desk.advice, PER_WORKLOAD
+                need,
+                region,
+                workload.product,
+                desk.shapes,
+                list_prices=desk.list_prices,
+                advice=desk.advice,
+                most=PER_WORKLOAD,
             )
             lists.setdefault(region, []).append(found)
     all_of: set[tuple[str, str]] = set()

@@ -15,7 +15,7 @@ from fleetwatch.app.spot import alternates, gauges
 from fleetwatch.app.spot.alternates import Judged
 from fleetwatch.app.spot.known import Known, cost_of_tasks, known_of
 from fleetwatch.app.spot.losses import Losses
-from fleetwatch.app.spot.moves import Moved, by_workload, main_pool, moved
+from fleetwatch.app.spot.moves import RUNS, Moved, by_workload, main_pool, moved
 from fleetwatch.app.spot.pools import Pools
 from fleetwatch.app.spot.recent import Recent, places
 from fleetwatch.app.spot.slices import Slices, with_forced
@@ -28,6 +28,7 @@ from fleetwatch.collect.runner import JITTER, Incomplete, Pace, Source
 from fleetwatch.ledger.errors import LedgerError
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.reckon.savings import HOUR
+from fleetwatch.reckon.spot_fit import Need
 from fleetwatch.reckon.spot_risk import Weights
 from fleetwatch.records.agents import AgentRun
 from fleetwatch.records.spot import Fleet, FleetSlice, Instance, Pool
@@ -160,7 +161,7 @@ class SpotJudge:
         # Until the prices that are wanted have come, each look may find more.
         self._look_after = started + max(LOOK_EVERY if self._prices_came else 0.0, LOOK_SHARE * took)
 
-    def _need(self, workload: alternates.Workload) -> alternates.Need | None:
+    def _need(self, workload: alternates.Workload) -> Need | None:
         return alternates.need_of(workload, self._desk.shapes, self._rules.get(workload.name), self._settings)
 
     def _undecided(self, now: int) -> list[Judged]:
@@ -178,7 +179,7 @@ class SpotJudge:
             costs = _as(dict, self._ask(lambda ledger: cost_of_tasks(ledger, tasks))) if tasks else {}
         except (LedgerError, CommitError) as error:
             return f"the ledger cannot be asked: {error}"
-        slices = [made for fleet in fleets if (made := self._slice(fleet, known)) is not None]
+        slices = [made for fleet in fleets if (made := self._slice(fleet, known, now)) is not None]
         seen = [item for fleet in fleets for item in self._slices.ends(fleet)]
         moves = self._moved(slices, known)
         lost = self._losses.of(known, costs, now)
@@ -199,8 +200,8 @@ class SpotJudge:
             return str(error)
         return ""
 
-    def _slice(self, fleet: Fleet, known: Known) -> FleetSlice | None:
-        return self._slices.of(fleet, self._desk, known.untils.get((fleet.account, fleet.region)))
+    def _slice(self, fleet: Fleet, known: Known, now: int) -> FleetSlice | None:
+        return self._slices.of(fleet, self._desk, known.untils.get((fleet.account, fleet.region)), now)
 
     def _commit(self, records: Sequence[object]) -> None:
         if not records:
@@ -233,7 +234,7 @@ class SpotJudge:
     def _samples(self, fleets: Sequence[Fleet], pools: Pools) -> Iterator[Sample]:
         yield from gauges.money(fleets, self._desk)
         yield from gauges.forced(fleets)
-        running = {item.workload for fleet in fleets for item in fleet.instances if item.state in gauges.RUNS}
+        running = {item.workload for fleet in fleets for item in fleet.instances if item.state in RUNS}
         # A look may be some minutes old; who is gone meanwhile is gone at once.
         judged = [item for item in self._judged if item.workload in running]
         yield from alternates.samples(judged)

@@ -16,70 +16,53 @@ from fleetwatch.records.spot import Fleet, FleetSlice, Instance, InstanceSeen, P
 
 MOST_WAIT = 15 * 60 * SECOND
 """Nanoseconds that prices are waited for; what ran without them is counted as unpriced then."""
-LOOKS = 2
-"""Later looks at a region's prices that found none for a pool, until it is taken as having none."""
 
 ENDED = ("instance-terminated", "instance-stopped", "marked-for")
 """How the status of a spot request begins that tells of a machine's end."""
-
-
-class _Missing:
-    """A price that is waited for. since: when it was first missed; looks: at the region's prices since then."""
-
-    __slots__ = ("looks", "newest", "since")
-
-    def __init__(self, since: int) -> None:
-        self.since = since
-        self.newest = since
-        self.looks = 0
 
 
 class Slices:
     """Makes slices; remembers what was waited for, and what was told already."""
 
     def __init__(self) -> None:
-        self._missing: dict[Pool, _Missing] = {}
-        self._told: dict[tuple[str, str], int] = {}
-        """(machine, why it ended) -> when it was told last."""
+        self._missing: dict[Pool, int] = {}
+        """Pool without a price that machines need -> since when it is known to be missed."""
+        self._told: dict[InstanceSeen, int] = {}
+        """Ends that are on disk -> when they were told last."""
+        self._last_seen: dict[str, int] = {}
+        """Machine -> when it was last seen running, for those of whose end EC2 tells no time."""
 
-    def of(self, fleet: Fleet, desk: Desk, until: int | None) -> FleetSlice | None:
+    def of(self, fleet: Fleet, desk: Desk, until: int | None, now: int) -> FleetSlice | None:
         """The next slice of a region; None where there is nothing new, or prices are waited for.
 
         until: up to when the ledger has counted. The first slice of all is empty and tells only which machines there
         are: what they did before nobody saw.
         """
         if until is None:
-            return FleetSlice(fleet.account, fleet.region, fleet.at, fleet.at, (), fleet.instances)
+            return FleetSlice(fleet.account, fleet.region, fleet.at - 1, fleet.at, (), fleet.instances)
         end = savings.prices_known_until(fleet.instances, desk.spot_prices, fleet.at, MOST_WAIT)
-        end = min(end, self._priced_until(fleet, desk))
+        end = min(end, self._priced_until(fleet, desk, now))
         if end <= until:
             return None
-        found = savings.uses(fleet.instances, desk.spot_prices, desk.list_prices, until, end)
+        found = savings.uses(fleet.instances, desk.spot_prices, desk.list_prices, until, end, last_seen=self._last_seen)
+        self._last_seen.update((item.id, fleet.at) for item in fleet.instances if item.state in savings.ALIVE)
         return FleetSlice(fleet.account, fleet.region, until, end, found, fleet.instances)
 
-    def _priced_until(self, fleet: Fleet, desk: Desk) -> int:
-        """Up to when no machine ran whose price may still come."""
+    def _priced_until(self, fleet: Fleet, desk: Desk, now: int) -> int:
+        """Up to when no machine ran whose price may still come: prices of new pools are asked for at once.
+
+        A look at the region's prices that began after a pool was missed, and did not find it, is an answer, too.
+        """
         newest = max((prices.at for pool, prices in desk.spot_prices.items() if _is_in(pool, fleet)), default=0)
         end = fleet.at
-        seen = set()
+        missing = {}
         for item in fleet.instances:
-            if item.state not in savings.ALIVE or not _lacks(item, desk):
-                continue
-            seen.add(item.pool)
-            missing = self._missing.setdefault(item.pool, _Missing(fleet.at))
-            if missing.looks < LOOKS and fleet.at - missing.since < MOST_WAIT:
-                end = min(end, item.launched)
-        self._count_looks(fleet, seen, newest)
+            if item.state in savings.ALIVE and _lacks(item, desk):
+                since = missing[item.pool] = self._missing.get(item.pool, now)
+                if newest <= since and now - since < MOST_WAIT:
+                    end = min(end, item.launched)
+        self._missing = {pool: since for pool, since in self._missing.items() if not _is_in(pool, fleet)} | missing
         return end
-
-    def _count_looks(self, fleet: Fleet, seen: set[Pool], newest: int) -> None:
-        for pool in [pool for pool in self._missing if _is_in(pool, fleet)]:
-            missing = self._missing[pool]
-            if pool not in seen:
-                del self._missing[pool]
-            elif newest > missing.newest:
-                missing.newest = newest
-                missing.looks += 1
 
     def ends(self, fleet: Fleet) -> list[InstanceSeen]:
         """What EC2's own answers tell of ends, what was not told yet first."""
@@ -93,12 +76,13 @@ class Slices:
             for item in fleet.requests
             if item.instance and item.status.startswith(ENDED)
         ]
-        return [item for item in found if (item.instance, item.why) not in self._told]
+        return [item for item in found if item not in self._told]
 
     def told(self, seen: Iterable[InstanceSeen], now: int) -> None:
         """These are on disk: they need not be told again for a while."""
+        self._last_seen = {id_: at for id_, at in self._last_seen.items() if now - at < 24 * savings.HOUR}
         self._told = {key: at for key, at in self._told.items() if now - at < 24 * savings.HOUR}
-        self._told.update({(item.instance, item.why): now for item in seen})
+        self._told.update(dict.fromkeys(seen, now))
 
 
 def _is_in(pool: Pool, fleet: Fleet) -> bool:

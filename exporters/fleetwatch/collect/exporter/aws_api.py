@@ -15,7 +15,7 @@ from fleetwatch.collect.runner import NoData, source
 
 
 @source(interval=15)
-def collect(here: Here) -> Iterator[Sample]:
+def aws_api(here: Here) -> Iterator[Sample]:
     if here.aws is None:
         raise NoData
     yield from here.aws.samples()

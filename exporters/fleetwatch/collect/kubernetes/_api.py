@@ -7,10 +7,10 @@ everything be read anew, once per back-off.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,7 +29,9 @@ CONNECT = 10.0
 
 
 class ApiTrouble(Exception):  # noqa: N818 - the API's answer, or that there was none
-    """What the API answered instead of data. status: of HTTP, 0 where there was no answer; wait: seconds it asks for."""
+    """What the API answered instead of data. status: of HTTP, 0 where there was none; wait: seconds that
+    it asks for.
+    """
 
     def __init__(self, status: int, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
@@ -49,7 +51,7 @@ class Api:
     def get(self, path: str, query: Mapping[str, str], patience: float) -> bytes:
         """A whole answer. patience: seconds without a byte. Raises ApiTrouble."""
         response = self._ask(path, query, patience)
-        with closing(response):
+        with contextlib.closing(response):
             try:
                 body = response.read(MOST_BYTES + 1)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -78,10 +80,10 @@ class Api:
             raise ApiTrouble(0, _words(error)) from None
         if response.status == 200:
             return response
-        with closing(response):
+        with contextlib.closing(response):
             raise self._refused(client, response)
 
-    def _refused(self, client: Any, response: urllib3.BaseHTTPResponse) -> ApiTrouble:  # noqa: ANN401 - see _client
+    def _refused(self, client: Any, response: urllib3.BaseHTTPResponse) -> ApiTrouble:
         if response.status == 401:
             with self._lock:
                 if self._client is client:  # else another thread has it read anew already
@@ -94,7 +96,7 @@ class Api:
         why = _message(text) or f"HTTP {response.status}"
         return ApiTrouble(response.status, why, float(wait) if wait.isdigit() else 0.0)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - see _client
+    def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
                 self._client = _connect(self._access)
@@ -121,16 +123,14 @@ class Stream:
 
     def shutdown(self) -> None:
         """Wakes whoever waits for a line."""
-        try:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # it has ended by itself
             self._response.shutdown()
-        except (OSError, ValueError, RuntimeError):
-            pass  # it has ended by itself
 
     def close(self) -> None:
         self._response.close()
 
 
-def _connect(access: ClusterAccess) -> Any:  # noqa: ANN401 - see Api._client
+def _connect(access: ClusterAccess) -> Any:
     try:
         from kubernetes import client, config  # noqa: PLC0415 - 35 MB that only those pay who watch clusters
     except ImportError:
@@ -158,7 +158,7 @@ def _has_kubeconfig() -> bool:
     return bool(os.environ.get("KUBECONFIG")) or (Path.home() / ".kube" / "config").exists()
 
 
-def _identity(configuration: Any) -> dict[str, str]:  # noqa: ANN401 - see Api._client
+def _identity(configuration: Any) -> dict[str, str]:
     """The header by which the API knows us; asks for a new token where the one there is has run out."""
     # Releases of the client before 36 knew it by another name.
     token = configuration.get_api_key_with_prefix("BearerToken", "authorization")

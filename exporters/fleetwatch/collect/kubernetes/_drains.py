@@ -88,8 +88,10 @@ class Drains:
             self.look(fact, now)
 
     def _first(self, fact: Fact, at: int) -> None:
-        self._leaving[fact.name] = self._leaving[fact.name]._replace(evicted=True)
-        self._tell(fact, "first_eviction", at)
+        known = self._leaving[fact.name]
+        self._leaving[fact.name] = known._replace(evicted=True)
+        # The API's times are whole seconds: it would have been before the cordon.
+        self._tell(fact, "first_eviction", max(at, known.since))
 
     def _tell(self, fact: Fact, step: Step, at: int) -> None:
         if fact.instance:

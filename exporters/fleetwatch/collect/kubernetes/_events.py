@@ -39,7 +39,7 @@ class Fact(NamedTuple):
     """An event: how often it happened so far, and what. labels: kind, reason, type, namespace."""
 
     uid: str
-    count: int
+    times: int
     labels: tuple[str, str, str, str]
 
 
@@ -79,14 +79,14 @@ class Tally:
         for event in events:
             if not first:
                 self._add(event, before.get(event.uid, 0))
-            self._seen[event.uid] = event.count
+            self._seen[event.uid] = event.times
 
     def put(self, event: Fact) -> None:
         """One that is new, or happened again."""
         if self._seen is None:
             self._seen = {}
         self._add(event, self._seen.get(event.uid, 0))
-        self._seen[event.uid] = event.count
+        self._seen[event.uid] = event.times
 
     def drop(self, uid: str) -> None:
         """One that the API forgot."""
@@ -94,5 +94,5 @@ class Tally:
             self._seen.pop(uid, None)
 
     def _add(self, event: Fact, before: int) -> None:
-        if event.count > before:
-            self.counts[event.labels] += event.count - before
+        if event.times > before:
+            self.counts[event.labels] += event.times - before

@@ -20,14 +20,11 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Known(NamedTuple):
-    """A copy that stays as it is. evictions: (node pool, lifecycle, cause) -> pods; events: labels -> occurrences."""
+    """A copy that stays as it is."""
 
     nodes: list[NodeFact]
     pods: list[Pod]
     budgets: list[Budget]
-    evictions: dict[tuple[str, str, str], int]
-    events: dict[tuple[str, str, str, str], int]
-    events_kept: int
 
 
 class State:
@@ -49,14 +46,22 @@ class State:
 
     def known(self) -> Known:
         with self._lock:
-            return Known(
-                list(self._nodes.values()),
-                list(self._pods.values()),
-                list(self._budgets.values()),
-                dict(self._evictions),
-                dict(self._tally.counts),
-                len(self._tally),
-            )
+            return Known(list(self._nodes.values()), list(self._pods.values()), list(self._budgets.values()))
+
+    def sizes(self) -> dict[str, int]:
+        """Resource -> objects that are kept."""
+        with self._lock:
+            return {
+                "nodes": len(self._nodes),
+                "pods": len(self._pods),
+                "poddisruptionbudgets": len(self._budgets),
+                "events": len(self._tally),
+            }
+
+    def counts(self) -> tuple[dict[tuple[str, str, str, str], int], dict[tuple[str, str, str], int]]:
+        """Events by kind, reason, type, namespace; evictions by node pool, lifecycle, cause."""
+        with self._lock:
+            return dict(self._tally.counts), dict(self._evictions)
 
     def steps(self) -> list[DrainStep]:
         """Steps of drains that are not written down."""

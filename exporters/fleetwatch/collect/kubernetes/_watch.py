@@ -169,7 +169,7 @@ class Watch(Generic[R, F]):
             self._stop.wait(max(wait, self._wait(failed)))
 
     def _wait(self, failed: int) -> float:
-        longest = min(self._pace.longest_wait, self._pace.first_wait * 2 ** min(failed - 1, 16))
+        longest = min(self._pace.longest_wait, self._pace.first_wait * 2.0 ** min(failed - 1, 16))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
     def _list(self) -> None:

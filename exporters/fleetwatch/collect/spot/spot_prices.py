@@ -1,6 +1,6 @@
 """Spot prices, from EC2's price history: of types in use and of those that are wanted as alternates.
 
-spot_pool_price_usd_per_hour{region="us-east-1",az_id="use1-az1",instance_type="m7g.large",product="Linux/UNIX",…} 0.0412
+spot_pool_price_usd_per_hour{az_id="use1-az1",instance_type="m7g.large",product="Linux/UNIX",…} 0.0412
 spot_pool_price_age_seconds{…,source="api"} 42
 
 Of a type that is new here, seven days are read: how much its price varies is part of the risk. After that, what came
@@ -115,7 +115,8 @@ class SpotPriceHistory:
         due = [
             item
             for item in targets
-            if (region := self._regions.get(item)) is None or region.is_due(now, self._keys(region.account, item.region))
+            if (region := self._regions.get(item)) is None
+            or region.is_due(now, self._keys(region.account, item.region))
         ]
         # Those that failed come last: they take their time, and the others must not wait for it.
         due.sort(key=lambda item: item not in self._regions or bool(self._regions[item].troubles))
@@ -131,6 +132,10 @@ class SpotPriceHistory:
         troubles += [*self._lost.values(), *(trouble for item in self._regions.values() for trouble in item.troubles)]
         if troubles:
             raise incomplete(troubles)
+
+    def _is_due(self, target: Target, now: float) -> bool:
+        region = self._regions.get(target)
+        return region is None or region.is_due(now, self._keys(region.account, target.region))
 
     def _keys(self, account: str, region: str) -> frozenset[_Key]:
         """What is asked for."""
@@ -226,9 +231,7 @@ def _rows(call: Call, keys: Collection[_Key], start: int) -> Iterator[dict[str, 
             yield from page.get("SpotPriceHistory") or ()
 
 
-def _step(
-    row: Mapping[str, Any], account: str, region: str, zones: Mapping[str, str] | None
-) -> tuple[Pool, PriceStep]:
+def _step(row: Mapping[str, Any], account: str, region: str, zones: Mapping[str, str] | None) -> tuple[Pool, PriceStep]:
     """Raises ValueError for a row that cannot be read, LookupError for one of a zone that the account does not have.
 
     Raises Trouble where no zone of the account is known.

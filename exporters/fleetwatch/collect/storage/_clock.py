@@ -1,6 +1,7 @@
 """Since when nobody uses something: the time of the first look that saw it so, kept over restarts.
 
-    {"version": 1, "latest": 1800000000, "behind": null, "unused": [["prod", "eu-west-1", "vol-1", 1799000000], …]}
+    {"version": 1, "latest": 1800000000, "behind": null, "begun": [["prod", "eu-west-1", 1790000000], …],
+     "unused": [["prod", "eu-west-1", "vol-1", 1799000000], …]}
 
 EC2 does not tell when a volume was detached, and CreateTime says nothing of it. What was unused before and after the
 exporter was away was so all the time, as far as anybody knows.
@@ -39,6 +40,7 @@ class Clock:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._since: dict[Where, dict[str, float]] = {}
+        self._begun: dict[Where, float] = {}
         self._latest = float("-inf")
         self._behind: float | None = None
         self._load()
@@ -58,6 +60,7 @@ class Clock:
         self._since = {
             where: {name: min(since, now) for name, since in known.items()} for where, known in self._since.items()
         }
+        self._begun = {where: min(begun, now) for where, begun in self._begun.items()}
         return now
 
     def seen(self, where: Where, unused: Collection[str], now: float) -> int:
@@ -65,6 +68,7 @@ class Clock:
 
         Returns how many there was no room for: these have no time and are never waste.
         """
+        self._begun.setdefault(where, now)
         known = self._since.get(where, {})
         room = MOST - sum(len(others) for place, others in self._since.items() if place != where)
         fresh = {name: known[name] for name in unused if name in known}
@@ -81,16 +85,27 @@ class Clock:
         """Resource -> Unix time at which it was first seen unused."""
         return self._since.get(where, {})
 
+    def begun(self, where: Where) -> float | None:
+        """Unix time of the first whole look there."""
+        return self._begun.get(where)
+
     def keep(self, places: Collection[Where]) -> None:
         """Forget all other places."""
-        for where in self._since.keys() - set(places):
-            del self._since[where]
+        for known in (self._since, self._begun):
+            for where in known.keys() - set(places):
+                del known[where]
 
     def save(self) -> None:
         """Replace the file, whole or not at all, readable by the owner alone. Raises OSError."""
         if self._file is None:
             return
-        held = {"version": VERSION, "latest": self._latest, "behind": self._behind, "unused": list(self._rows())}
+        held = {
+            "version": VERSION,
+            "latest": self._latest,
+            "behind": self._behind,
+            "begun": [[*where, begun] for where, begun in self._begun.items()],
+            "unused": list(self._rows()),
+        }
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, fresh = tempfile.mkstemp(prefix=f".{self._file.stem}-", dir=self._file.parent)
         try:
@@ -118,6 +133,7 @@ class Clock:
             if held["version"] != VERSION:
                 raise ValueError(f"expected version {VERSION}, got {held['version']!r}")
             rows = [(Where(str(row[0]), str(row[1])), str(row[2]), float(row[3])) for row in held["unused"][:MOST]]
+            begun = {Where(str(row[0]), str(row[1])): float(row[2]) for row in held["begun"][:MOST]}
             latest, behind = float(held["latest"]), held["behind"]
         except FileNotFoundError:
             return
@@ -126,4 +142,4 @@ class Clock:
             return
         for where, name, since in rows:
             self._since.setdefault(where, {})[name] = since
-        self._latest, self._behind = latest, None if behind is None else float(behind)
+        self._begun, self._latest, self._behind = begun, latest, None if behind is None else float(behind)

@@ -39,6 +39,10 @@ def read(where: Where, part: str, at: float) -> Sample:
     return storage.READ(at, account=where.account, region=where.region, part=part)
 
 
+def watched(where: Where, part: str, since: float) -> Sample:
+    return storage.WATCHED(since, account=where.account, region=where.region, part=part)
+
+
 def stored(where: Where, items: Iterable[Item]) -> Iterator[Sample]:
     place = where._asdict()
     by_type: defaultdict[tuple[str, str], Sum] = defaultdict(Sum)

@@ -190,6 +190,9 @@ class StorageSource:
         for name, part in dict(zip(self.parts, (state.stored, state.unused), strict=True)).items():
             if part.at is not None:
                 yield _show.read(where, name, part.at)
+        begun = clock.begun(where)
+        if begun is not None:
+            yield _show.watched(where, self.parts[1], begun)
         if state.stored.shown:
             yield from _show.stored(where, state.stored.items)
         if state.unused.shown:

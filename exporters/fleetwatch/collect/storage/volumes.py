@@ -32,5 +32,7 @@ class Volumes(StorageSource):
         yield "unused", [item for item in items if item.reason is not None]
 
     def extra(self) -> Iterator[Sample]:
+        if self._here.storage is not None:
+            yield storage.GRACE(self._here.storage.grace)
         if self.table is not None:
             yield storage.PRICES_AGE(max(0.0, self._here.clock() - self.table.day), source=self.table.source)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,6 +47,8 @@ MOST_SWITCHES: Final = 20_000
 PRUNE_ROWS: Final = 5000
 AHEAD: Final = DAY
 """Nanoseconds by which a time may be after now; what is further ahead is wrong and taken for now."""
+LONGEST: Final = 300
+"""Characters of a text that is kept. Names of nodes have at most 253."""
 _FACTS: Final = frozenset({"rebalance", "warning", "reservation_warning"})
 _ENDS: Final = frozenset({"stopped", "terminated"})
 
@@ -73,7 +75,7 @@ class SpotBook:
     # --- what others ask; all raise LedgerError
 
     def until(self, account: str, region: str) -> int | None:
-        """Up to when a region's machine time is counted, Unix nanoseconds; the next slice must begin there. None: none."""
+        """Up to when a region's machine time is counted, Unix nanoseconds: the next slice begins there."""
         return self.untils().get((account, region))
 
     def untils(self) -> dict[tuple[str, str], int]:
@@ -116,6 +118,8 @@ class SpotBook:
     def keep(self, told: Iterable[SpotRecord], now: int) -> KeptSpot:
         """Count and keep what is new. Slices come first: they tell what the machines of the others are."""
         records = list(told)
+        if records and not self._slices.untils():
+            self._begin()
         kept = 0
         for record in records:
             if isinstance(record, FleetSlice) and self._slices.keep(record):
@@ -128,9 +132,9 @@ class SpotBook:
             if isinstance(record, SpotSignal):
                 signals += self._signal(record, facts, places, now)
             elif isinstance(record, InstanceSeen):
-                places.setdefault(record.instance, (record.account, record.region))
-                seen = Fact("seen", _bounded(record.at, now), why=record.why)
-                facts.setdefault(record.instance, set()).add(seen)
+                seen = Fact("seen", _bounded(record.at, now), why=record.why[:LONGEST])
+                facts.setdefault(record.instance[:LONGEST], set()).add(seen)
+                places.setdefault(record.instance[:LONGEST], (record.account, record.region))
             elif isinstance(record, DrainStep):
                 self._step(record, facts, now)
             elif not isinstance(record, FleetSlice):
@@ -145,10 +149,7 @@ class SpotBook:
         return self._interruptions.any_due(now)
 
     def resume(self, now: int) -> None:
-        """Go on with what an earlier process left, and let series begin at zero."""
-        for signal in spot.SIGNAL.one_of:
-            self._counts.open(spot.EVENTS, (signal,))
-            self._counts.open(spot.EVENT_DUPLICATES, (signal,))
+        """Go on with what an earlier process left."""
         self._interruptions.resume(now)
 
     def prune(self, now: int) -> int:
@@ -171,6 +172,12 @@ class SpotBook:
 
     # --- what a transaction does
 
+    def _begin(self) -> None:
+        """Let series begin at zero with the first record, so that the first event of a kind is seen as one."""
+        for signal in spot.SIGNAL.one_of:
+            self._counts.open(spot.EVENTS, (signal,))
+            self._counts.open(spot.EVENT_DUPLICATES, (signal,))
+
     def _signal(
         self, told: SpotSignal, facts: dict[str, set[Fact]], places: dict[str, tuple[str, str]], now: int
     ) -> bool:
@@ -180,21 +187,22 @@ class SpotBook:
         at = _bounded(told.at, now)
         self._counts.add(spot.EVENTS, (told.kind,))
         self._counts.observe(spot.EVENT_DELAY, (), max(now - at, 0))
-        places.setdefault(told.instance, (told.account, told.region))
+        instance = told.instance[:LONGEST]
+        places.setdefault(instance, (told.account, told.region))
         due = None if told.due is None else _bounded(told.due, now)
         if told.kind in _FACTS:
             # mypy does not see that it is one of them.
-            facts.setdefault(told.instance, set()).add(Fact(told.kind, at, due, told.action))  # type: ignore[arg-type]
+            facts.setdefault(instance, set()).add(Fact(told.kind, at, due, told.action))  # type: ignore[arg-type]
         elif told.kind == "state_change" and told.state in _ENDS:
-            facts.setdefault(told.instance, set()).add(Fact("ended", at))
+            facts.setdefault(instance, set()).add(Fact("ended", at))
         return True
 
     def _step(self, told: DrainStep, facts: dict[str, set[Fact]], now: int) -> None:
         instance = told.instance or self._registry.by_host(told.host)
         if instance:
-            at = _bounded(told.at, now)
-            fact = Fact(told.step, at, cluster=told.cluster, nodepool=told.nodepool, host=told.host)
-            facts.setdefault(instance, set()).add(fact)
+            place = (text[:LONGEST] for text in (told.cluster, told.nodepool, told.host))
+            fact = Fact(told.step, _bounded(told.at, now), None, "unknown", "", *place)
+            facts.setdefault(instance[:LONGEST], set()).add(fact)
 
     def _move(self, told: Switch | Decision | LostWork, now: int) -> bool:
         if isinstance(told, Switch):
@@ -208,7 +216,13 @@ class SpotBook:
         return self._lost(told, now)
 
     def _switch(self, told: Switch, now: int) -> bool:
-        row = (told.workload, _bounded(told.at, now), json.dumps(told.before), json.dumps(told.after), told.outcome)
+        row = (
+            told.workload[:LONGEST],
+            _bounded(told.at, now),
+            json.dumps(told.before),
+            json.dumps(told.after),
+            told.outcome,
+        )
         put = self._db.execute(
             "INSERT OR IGNORE INTO spot_switches (workload, at, before, after, outcome) VALUES (?, ?, ?, ?, ?)", row
         )

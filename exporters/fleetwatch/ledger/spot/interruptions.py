@@ -1,8 +1,8 @@
 """Takings of machines: facts in any order become rows, and rows, when they are settled, counters.
 
-A counter cannot take back the pool or the reason that it was counted under. So a taking counts when it is settled: QUIET
-after its last news when nothing is missing any more, HELD after it otherwise. Both are measured by this machine's clock:
-messages may be late and AWS' clock another. What comes still later changes the row, and no counter.
+A counter cannot take back the pool or the reason that it was counted under. So a taking counts when it is settled:
+QUIET after its last news when nothing is missing any more, HELD after it otherwise. Both are measured by this machine's
+clock: messages may be late and AWS' clock another. What comes still later changes the row, and no counter.
 """
 
 from __future__ import annotations
@@ -169,9 +169,8 @@ class Interruptions:
         row = next((row for row in old if row[_BEGAN] == began), None)
         if found is None or row is None:
             # Its facts had to go before it was settled: nothing is known to be counted.
-            self._db.execute(
-                "UPDATE spot_interruptions SET settles = 0 WHERE instance = ? AND began = ?", (instance, began)
-            )
+            leave = "UPDATE spot_interruptions SET settles = 0 WHERE instance = ? AND began = ?"
+            self._db.execute(leave, (instance, began))
             return
         machine = self._registry.find(instance)
         place = self._place(instance, machine, [row])

@@ -59,9 +59,11 @@ class Registry:
         ]
         # Answers tell of the ended for an hour, of the stopped for ever: what the file knows is not written again.
         told_before = self._over.get(where, {})
-        for item in over:
-            if told_before.get(item.id) != item and (item.id in before or self.find(item.id) != item):
-                rows.append((*tables.instance_row(item), told.until))
+        rows += [
+            (*tables.instance_row(item), told.until)
+            for item in over
+            if told_before.get(item.id) != item and (item.id in before or self.find(item.id) != item)
+        ]
         changed = [str(row[0]) for row in rows]
         self._db.executemany(_PUT, rows)
         gone = before.keys() - now.keys() - {item.id for item in over}

@@ -27,13 +27,15 @@ CREATE TABLE spot_slices (
 CREATE TABLE spot_exposure (
     -- Since 1970.
     day INTEGER NOT NULL,
-    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL, product TEXT NOT NULL,
+    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL,
+    product TEXT NOT NULL,
     time INTEGER NOT NULL,
     PRIMARY KEY (day, account, region, az_id, instance_type, product)
 ) WITHOUT ROWID;
 CREATE TABLE spot_instances (
     instance TEXT PRIMARY KEY,
-    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL, product TEXT NOT NULL,
+    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL,
+    product TEXT NOT NULL,
     lifecycle TEXT NOT NULL, state TEXT NOT NULL, vcpus INTEGER NOT NULL, launched INTEGER NOT NULL,
     ended INTEGER, ended_why TEXT NOT NULL, request TEXT NOT NULL, team TEXT NOT NULL, workload TEXT NOT NULL,
     forced INTEGER NOT NULL, eligible INTEGER NOT NULL, cluster TEXT NOT NULL, names TEXT NOT NULL,
@@ -54,7 +56,8 @@ CREATE INDEX spot_facts_instance ON spot_facts (instance);
 CREATE INDEX spot_facts_seen ON spot_facts (seen);
 CREATE TABLE spot_interruptions (
     instance TEXT NOT NULL, began INTEGER NOT NULL,
-    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL, product TEXT NOT NULL,
+    account TEXT NOT NULL, region TEXT NOT NULL, az_id TEXT NOT NULL, instance_type TEXT NOT NULL,
+    product TEXT NOT NULL,
     workload TEXT NOT NULL, cluster TEXT NOT NULL, nodepool TEXT NOT NULL, host TEXT NOT NULL,
     action TEXT NOT NULL, reason TEXT NOT NULL,
     rebalance INTEGER, warning INTEGER, due INTEGER, cordoned INTEGER, first_eviction INTEGER, drained INTEGER,
@@ -159,14 +162,7 @@ def instance_of(row: Sequence[Any]) -> Instance:
 
 def _interruption(row: Sequence[Any]) -> Interruption:
     instance, began, account, region, az_id, instance_type, product, workload = row[:8]
-    return Interruption(
-        *(f"{instance}/{began}", instance),
-        Pool(account, region, az_id, instance_type, product) if instance_type else None,
-        *row[8:21],
-        account=account,
-        region=region,
-        workload=workload,
-        began=began,
-        interrupted=bool(row[21]),
-        settled=bool(row[22]),
-    )
+    pool = Pool(account, region, az_id, instance_type, product) if instance_type else None
+    place = (account, region, workload, began, bool(row[21]), bool(row[22]))
+    fields: tuple[Any, ...] = (f"{instance}/{began}", instance, pool, *row[8:21], *place)
+    return Interruption(*fields)

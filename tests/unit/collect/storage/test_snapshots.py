@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from fleetwatch.aws import Account
 from fleetwatch.catalogue import exporter, storage
 from fleetwatch.collect.storage.snapshots import Snapshots
 from support_ec2 import Ec2
+from support_ec2_machines import when
 from support_storage import DAY, Store, Watched
 
 OTHER = "444455556666"
@@ -38,7 +40,7 @@ def test_what_a_scrape_shows(ec2: Ec2, store: Store, golden: Callable[[str, str]
     store.image(store.snapshot(8), launched=ec2.now - 500 * DAY)
     watched = looked(ec2)
     assert watched.failure is None
-    golden("sources/storage_snapshots.prom", watched.page(exporter.API_REQUESTS, exporter.API_ITEMS))
+    golden("sources/snapshots.prom", watched.page(exporter.API_REQUESTS, exporter.API_ITEMS))
 
 
 class TestSnapshot:
@@ -65,7 +67,7 @@ class TestSnapshot:
         assert wasted(looked(ec2)) == {name: 5.0}
 
     def test_none_of_others(self, ec2: Ec2, store: Store) -> None:
-        """moto answers with those of other owners, whoever is asked for."""
+        """A mere OwnerIds is not trusted: moto answers with those of other owners, whoever is asked for."""
         store.snapshot(OwnerId="999900001111")
         watched = looked(ec2)
         assert watched.values(storage.RESOURCES) == []
@@ -76,8 +78,7 @@ class TestSnapshot:
         assert wasted(looked(ec2)) == {name: 0.5, empty: 0.0}
 
     def test_one_that_is_restored_for_a_while_is_stored_twice(self, ec2: Ec2, store: Store) -> None:
-        until = "2027-02-01T00:00:00.000Z"
-        name = store.snapshot(100, StorageTier="archive", RestoreExpiryTime=until)
+        name = store.snapshot(100, StorageTier="archive", RestoreExpiryTime=when(ec2.now + 30 * DAY))
         assert wasted(looked(ec2)) == {name: 6.25}
 
     @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ class TestSnapshot:
             {"AvailabilityZone": "us-east-1-bos-1a"},
         ],
     )
-    def test_on_an_outpost_it_has_no_price(self, more: dict[str, str], ec2: Ec2, store: Store) -> None:
+    def test_on_an_outpost_it_has_no_price(self, more: dict[str, Any], ec2: Ec2, store: Store) -> None:
         store.snapshot(**more)
         watched = looked(ec2)
         assert watched.value(storage.WASTE_UNPRICED, kind="snapshot") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_what_a_scrape_shows(ec2: Ec2, store: Store, golden: Callable[[str, str]
     store.volume("st1", 500, State=FREE)
     watched.look(8 * DAY)
     assert watched.failure is None
-    golden("sources/storage_volumes.prom", watched.page(exporter.API_REQUESTS, exporter.API_ITEMS))
+    golden("sources/volumes.prom", watched.page(exporter.API_REQUESTS, exporter.API_ITEMS))
 
 
 def test_a_thousand_volumes_of_two_accounts_and_two_regions(ec2: Ec2, store: Store) -> None:
@@ -98,6 +99,7 @@ class TestSince:
         watched.restart()
         watched.look(8 * DAY)
         assert watched.value(storage.OLDEST) == 8 * DAY
+        assert watched.value(storage.WATCHED) == ec2.now - 8 * DAY
 
     def test_begins_anew_when_it_was_attached_meanwhile(self, ec2: Ec2, store: Store) -> None:
         name = store.volume(State=FREE)
@@ -182,7 +184,7 @@ def test_a_price_that_is_not_known_is_no_price_of_zero(ec2: Ec2, store: Store) -
         {"OutpostArn": "arn:aws:outposts:us-east-1:111122223333:outpost/op-1"},
     ],
 )
-def test_what_has_prices_of_its_own_is_unpriced(more: dict[str, str], ec2: Ec2, store: Store) -> None:
+def test_what_has_prices_of_its_own_is_unpriced(more: dict[str, Any], ec2: Ec2, store: Store) -> None:
     store.volume(**more)
     watched = Watched(Volumes, ec2)
     watched.look()

@@ -1,0 +1,78 @@
+"""Events of EC2's machines, which EventBridge puts into queues of SQS: warnings, rebalance recommendations, ends.
+
+    spot_events_total{signal="warning"} 3
+    spot_queue_messages{account="prod",region="us-east-1"} 0
+    spot_events_rejected_total{reason="not_json"} 0
+
+A message is deleted when its record is on disk, and not before: what a crash leaves comes again and counts once, by the
+event's own id. A message that cannot be read is counted by its reason, and deleted. The queues have to be the
+exporter's own: what others read and delete is never seen here.
+
+SQS holds back its answer until there is a message, so a cycle lasts about as long as that. A queue that fails hurts
+only itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from fleetwatch.aws.calls import Calls, Trouble
+from fleetwatch.aws.session import Aws
+from fleetwatch.aws.together import each
+from fleetwatch.catalogue import spot
+from fleetwatch.catalogue.metric import Sample
+from fleetwatch.collect.clouds import incomplete
+from fleetwatch.collect.here import Here, SpotQueue
+from fleetwatch.collect.runner import NoData, source
+from fleetwatch.collect.spot._ask import trouble_of
+from fleetwatch.collect.spot._queue import DRAIN, WAIT, Queue, Read, target_of
+
+PATIENCE = WAIT + DRAIN + 40
+"""Seconds for all queues together: the last commit of a drain and its deletion come on top."""
+
+
+@source(interval=1, timeout=PATIENCE + 10)
+class InterruptionEvents:
+    def __init__(self, here: Here) -> None:
+        self._here = here
+        self._calls = Calls("interruption_events")
+        self._queues: dict[SpotQueue, Queue] = {}
+        self._hanging: set[SpotQueue] = set()
+
+    def __call__(self) -> Iterator[Sample]:
+        here = self._here
+        if here.aws is None or here.spot is None or not here.spot.queues or here.commit is None:
+            raise NoData
+        aws, commit = here.aws, here.commit
+        queues = list(dict.fromkeys(here.spot.queues))
+        answers = each(queues, lambda queue: self._queue(aws, queue).read(commit), PATIENCE, self._hanging)
+        troubles: list[Trouble] = []
+        waiting: Counter[tuple[str, str]] = Counter()
+        for queue, answer in answers.items():
+            if not isinstance(answer, Read):
+                troubles.append(trouble_of(answer, queue.url))
+                continue
+            troubles += answer.troubles
+            if answer.waiting is not None:
+                waiting[answer.account, self._queues[queue].target.region] += answer.waiting
+        for (account, region), messages in waiting.items():
+            yield spot.QUEUE_MESSAGES(messages, account=account, region=region)
+        for reason in spot.REJECT.one_of:
+            rejected = sum(queue.rejected[reason] for queue in list(self._queues.values()))
+            yield spot.EVENTS_REJECTED(rejected, reason=reason)
+        yield from self._calls.samples()
+        if troubles:
+            raise incomplete(troubles)
+
+    @property
+    def actions(self) -> set[str]:
+        """What IAM must have allowed for the requests that were made."""
+        return self._calls.actions()
+
+    def _queue(self, aws: Aws, queue: SpotQueue) -> Queue:
+        found = self._queues.get(queue)
+        if found is None:
+            target = target_of(queue, aws)
+            found = self._queues[queue] = Queue(aws, queue, target, self._calls, self._here.clock)
+        return found

@@ -1,0 +1,177 @@
+"""The judge: what it tells the ledger, once, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetwatch.catalogue import spot
+from fleetwatch.records.kubernetes import Cluster, Node
+from fleetwatch.records.spot import SpotSignal
+from support_spot_judge import HOUR, NOON, SECOND, Court, machine, pool, values
+
+
+@pytest.fixture
+def court(tmp_path: Path) -> Iterator[Court]:
+    """One type at 0.04 on spot and 0.10 on demand."""
+    found = Court(tmp_path)
+    found.price(0.04)
+    found.list_price(0.10)
+    found.shape("m7g.large")
+    yield found
+    found.close()
+
+
+def test_savings_begin_at_the_first_look_and_follow_the_price(court: Court) -> None:
+    """Two machines, an hour: half of it at 0.04, half at 0.06 USD; before nobody looked."""
+    court.fleet(machine(1), machine(2))
+    court.look()
+    court.now += HOUR
+    court.price(0.06, at=NOON + HOUR // 2)
+    court.fleet(machine(1), machine(2))
+    court.look()
+    assert court.total(spot.SPEND, team="find", workload="search", lifecycle="spot") == 100_000_000
+    assert court.total(spot.EQUIVALENT) == 200_000_000
+    assert court.total(spot.INSTANCE_HOURS) == 2 * HOUR
+    assert court.total(spot.VCPU_HOURS, eligible="yes") == 4 * HOUR
+
+
+def test_a_slice_that_could_not_be_written_is_told_again_whole(court: Court) -> None:
+    court.fleet(machine(1))
+    court.look()
+    court.now += HOUR
+    court.read()
+    court.fleet(machine(1))
+    court.refuses = True
+    shown, why = court.failing_look()
+    assert "the disk is full" in why
+    assert values(shown, spot.SPEND_RATE) == [0.04]
+    court.refuses = False
+    court.now += HOUR
+    court.read()
+    court.fleet(machine(1))
+    court.look()
+    court.look()
+    assert court.total(spot.SPEND) == 80_000_000
+
+
+def test_a_start_after_a_gap_counts_the_gap_once(court: Court) -> None:
+    """The exporter is away for three hours; one machine runs on, one was stopped an hour after it went."""
+    court.fleet(machine(1), machine(2))
+    court.look()
+    court.now += 3 * HOUR
+    court.open()
+    court.price(0.04)
+    court.list_price(0.10)
+    court.fleet(machine(1), machine(2, state="terminated", ended=NOON + HOUR, ended_why="Client.UserInitiatedShutdown"))
+    court.look()
+    court.open()
+    court.price(0.04)
+    court.list_price(0.10)
+    court.fleet(machine(1))
+    court.look()
+    assert court.total(spot.SPEND) == 4 * 40_000_000
+    assert court.total(spot.INSTANCE_HOURS) == 4 * HOUR
+
+
+def test_a_region_that_cannot_be_read_waits(court: Court) -> None:
+    """Its machines are not guessed to run on; when it answers again, what ran meanwhile is counted."""
+    court.fleet(machine(1))
+    court.look()
+    court.look(later=3600)
+    assert court.total(spot.SPEND) == 0
+    court.read()
+    court.fleet(machine(1))
+    shown = court.look()
+    assert court.total(spot.SPEND) == 40_000_000
+    court.look(later=600)
+    assert court.total(spot.SPEND) == 40_000_000
+    assert values(shown, spot.RECORDED_UNTIL) == [NOON / SECOND]
+
+
+def test_a_new_pool_waits_for_its_price(court: Court) -> None:
+    """A machine of a type that is new runs for a minute before its price is read: that minute has a price, too."""
+    court.fleet(machine(1))
+    court.look()
+    new = pool("c7g.large")
+    court.now += 600 * SECOND
+    launched = court.now
+    court.fleet(machine(1), machine(2, new, launched=launched))
+    court.list_price(0.08, "c7g.large")
+    court.look()
+    court.read()
+    court.now += 3000 * SECOND
+    court.price(0.03, new)
+    court.fleet(machine(1), machine(2, new, launched=launched))
+    court.look()
+    assert court.total(spot.UNPRICED_HOURS) == 0
+    assert court.total(spot.SPEND) == 40_000_000 + 25_000_000
+
+
+def test_a_price_that_does_not_come_is_unpriced_and_not_spend(court: Court) -> None:
+    court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
+    court.look()
+    court.now += 15 * SECOND
+    court.read()
+    court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
+    shown = court.look()
+    assert values(shown, spot.PRICE_MISSING, az_id="use1-az2", price="spot") == [1]
+    court.now += HOUR
+    court.read()
+    court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
+    court.look()
+    ran = HOUR + 15 * SECOND
+    assert court.total(spot.UNPRICED_HOURS, price="spot") == ran
+    assert court.total(spot.SPEND) == pytest.approx(40_000_000 * ran / HOUR, abs=1)
+    assert court.total(spot.EQUIVALENT) == pytest.approx(100_000_000 * ran / HOUR, abs=1)
+
+
+def test_what_is_gone_is_gone_at_the_next_look(court: Court) -> None:
+    elsewhere = pool(zone="use1-az3")
+    court.price(0.05, elsewhere)
+    court.fleet(machine(1), machine(2, elsewhere, workload="batch"))
+    assert {sample.labels[2] for sample in court.look() if sample.metric is spot.RISK} == {"use1-az1", "use1-az3"}
+    court.fleet(machine(1))
+    shown = court.look(later=15)
+    assert values(shown, spot.SPEND_RATE, workload="batch") == []
+    assert values(shown, spot.RISK, az_id="use1-az3") == []
+    assert values(shown, spot.OPEN_RECOMMENDATIONS, workload="batch") == []
+
+
+def test_an_annotated_node_is_kept_on_demand(court: Court) -> None:
+    one, two = machine(1, lifecycle="on_demand"), machine(2, lifecycle="on_demand", forced=True, workload="db")
+    node = Node("n1", one.id, "p", "on_demand", "m7g.large", "z", (0, 0, 0), (1, 1, 1), True, 1.0, True)
+    court.desk.clusters["c"] = Cluster("c", "", court.now, (node,))
+    court.fleet(one, two)
+    shown = court.look()
+    assert values(shown, spot.FORCED, workload="search") == [1]
+    assert values(shown, spot.FORCED, workload="db") == [1]
+    assert values(shown, spot.OPEN_RECOMMENDATIONS) == []
+
+
+def test_an_interruption_shows_as_recent_with_its_node_and_keeps_its_slot(court: Court) -> None:
+    node = Node("ip-10-0-0-1", machine(1).id, "p", "spot", "m7g.large", "z", (0, 0, 0), (1, 1, 1), True, 1.0)
+    court.desk.clusters["blue"] = Cluster("blue", "", court.now, (node,))
+    court.fleet(machine(1), machine(2))
+    court.look()
+
+    def tell(number: int, kind: str, key: str) -> None:
+        given = (key, kind, machine(number).id, "prod", "us-east-1", court.now, court.now, "terminate")
+        court.open_ledger.commit([SpotSignal(*given)])  # type: ignore[arg-type] # a word of the test
+
+    tell(1, "rebalance", "a")
+    before = [sample for sample in court.look(later=1) if sample.metric is spot.RECENT_NOTICE]
+    tell(2, "warning", "b")
+    tell(1, "warning", "c")
+    after = [sample for sample in court.look(later=1) if sample.metric is spot.RECENT_NOTICE]
+    names = spot.RECENT_NOTICE.label_names
+    first = dict(zip(names, before[0].labels, strict=True))
+    assert (first["kind"], first["cluster"], first["node"], first["workload"], first["slot"]) == (
+        "rebalance", "blue", "ip-10-0-0-1", "search", "0",
+    )  # fmt: skip
+    rows = {dict(zip(names, sample.labels, strict=True))["instance_id"]: sample.labels for sample in after}
+    again = dict(zip(names, rows[machine(1).id], strict=True))
+    assert (again["kind"], again["slot"], again["outcome"]) == ("warning", "0", "pending")
+    assert dict(zip(names, rows[machine(2).id], strict=True))["slot"] == "1"
