@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 from support_kubernetes import KWOK
@@ -10,7 +11,13 @@ Thing = dict[str, Any]
 
 
 def node(
-    name: str, *, instance: str = "", zone: str = "eu-west-1a", kind: str = "m7g.large", pool: str = "agents", **more: Any
+    name: str,
+    *,
+    instance: str = "",
+    zone: str = "eu-west-1a",
+    kind: str = "m7g.large",
+    pool: str = "agents",
+    **more: Any,
 ) -> Thing:
     """A spot node of Karpenter's. more: fields of its spec."""
     labels = {
@@ -19,7 +26,7 @@ def node(
         "node.kubernetes.io/instance-type": kind,
         "topology.kubernetes.io/zone": zone,
     }
-    instance = instance or f"i-{sum(map(ord, name)):017x}"
+    instance = instance or f"i-{zlib.crc32(name.encode()):017x}"
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -85,7 +92,7 @@ def budget(
         "disruptionsAllowed": allowed,
         "currentHealthy": healthy,
         "desiredHealthy": desired,
-        "expectedPods": max(healthy, 1),
+        "expectedPods": max(healthy, desired),
     }
     if unconfirmed:
         status["disruptedPods"] = {f"gone-{place}": "2026-01-01T00:00:00Z" for place in range(unconfirmed)}

@@ -25,6 +25,11 @@ def manifests() -> list[Path]:
     return [*resources(), *resources(KUBERNETES / "monitoring"), *sorted((KUBERNETES / "examples").glob("*.yaml"))]
 
 
+def components() -> list[Path]:
+    """Files of what a site may switch on: more rights, which nobody has by default."""
+    return resources(KUBERNETES / "clusters")
+
+
 def objects(file: Path) -> list[Thing]:
     return [thing for thing in yaml.safe_load_all(file.read_text(encoding="utf-8")) if thing]
 

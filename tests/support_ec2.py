@@ -69,6 +69,8 @@ class Ec2(ThreadingHTTPServer):
         """(account or *, region, zone, type, product) -> (from when on, USD per hour)."""
         self.list_prices: dict[tuple[str, str, str], float] = {}
         self.scores: dict[tuple[str, str], int] = {}
+        self.offered: set[str] | None = None
+        """Types that there are; None: all of AWS's."""
         self.managed: list[Figure] = []
         self.load: dict[str, float] = {}
         """Machine -> processor use in percent."""

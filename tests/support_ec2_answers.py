@@ -107,12 +107,13 @@ def describe_availability_zones(_ec2: Ec2, asked: Asked) -> dict[str, Any]:
 def describe_instance_types(ec2: Ec2, asked: Asked) -> dict[str, Any]:
     given = asked.parameters
     wanted = given.get("InstanceTypes")
+    known = [name for name in types() if ec2.offered is None or name in ec2.offered]
     if wanted and "MaxResults" in given:
         raise _bad("InvalidParameterCombination", "The parameter InstanceTypes cannot be used with maxResults")
-    unknown = set(wanted or ()) - set(types())
+    unknown = set(wanted or ()) - set(known)
     if unknown:
         raise _bad("InvalidInstanceType", f"The following supplied instance types do not exist: {sorted(unknown)}")
-    found = [name for name in types() if not wanted or name in wanted]
+    found = [name for name in known if not wanted or name in wanted]
     for item in given.get("Filters", ()):
         if item["Name"] != "instance-type":
             raise _bad("InvalidParameterValue", f"The filter '{item['Name']}' is invalid")

@@ -1,4 +1,4 @@
-"""A real Kubernetes API on loopback: etcd and kube-apiserver with RBAC. No controllers; kubelets by kwok, where asked for.
+"""A real Kubernetes API on loopback: etcd and kube-apiserver with RBAC. No controllers; kubelets by kwok where wanted.
 
 with cluster(tmp_path) as api:
     api.apply(objects)
@@ -102,8 +102,8 @@ def kubeconfig(file: Path, api: Api, token: str = ADMIN) -> Path:
 
 @contextmanager
 def kubelets(folder: Path, api: Api) -> Iterator[None]:
-    """kwok in the part of the kubelets of nodes with the annotation KWOK: nodes and pods become ready, pods that are
-    told to end are gone.
+    """The kubelets of nodes with the annotation KWOK, played by kwok: nodes and pods become ready, pods that are told
+    to end are gone.
     """
     kwok = program("kwok")
     log = folder / "kwok.log"

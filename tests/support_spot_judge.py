@@ -94,7 +94,13 @@ class Court:
         before = self.desk.spot_prices.get(where)
         step = PriceStep(NOON - 30 * 24 * HOUR if at is None else at, round(usd * SECOND))
         self.desk.spot_prices[where] = SpotPrices((*(before.steps if before else ()), step), self.now)
+        self.looked(where)
         self.read()
+
+    def looked(self, where: Pool) -> None:
+        """Prices of the pool's type were read, whether it has one or not."""
+        looks = self.desk.price_looks.get((where.account, where.region), frozenset())
+        self.desk.price_looks[where.account, where.region] = looks | {(where.instance_type, where.product)}
 
     def read(self) -> None:
         """Prices are read now and have not changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleetwatch.catalogue.metric import Metric
@@ -89,7 +89,12 @@ def use(
 
 
 def part(
-    since: int, until: int, *instances: Instance, uses: Sequence[Use] = (), account: str = "prod", region: str = "us-east-1"
+    since: int,
+    until: int,
+    *instances: Instance,
+    uses: Sequence[Use] = (),
+    account: str = "prod",
+    region: str = "us-east-1",
 ) -> FleetSlice:
     return FleetSlice(account, region, since, until, tuple(uses), instances)
 
@@ -122,6 +127,3 @@ def usual(name: str = ID) -> list[object]:
         seen("Server.SpotInstanceTermination", 118, name),
         step("gone", 180, name),
     ]
-
-
-Tell = Callable[..., Told]

@@ -48,6 +48,7 @@ DRAINABLE = Recorded("kubernetes:drainable:count", NODES_OF)
 UNDRAINABLE = Recorded("kubernetes:undrainable:count", NODES_OF)
 
 NOT_ASKED = "AWS is not asked about machines (spot.enabled)"
+NOT_COUNTED = "Nothing is counted yet, or AWS is not asked (spot.enabled)"
 NO_SPOT = "No spot machine runs, or AWS is not asked (spot.enabled)"
 NO_CLUSTER = "No cluster is watched (kubernetes.clusters)"
 NOBODY = "(none)"
@@ -114,8 +115,3 @@ def filled(expr: Expr, *labels: Label, words: str = NOBODY) -> Expr:
         text = f'label_replace({expr.text}, "{label.name}", "{words}", "{label.name}", "")'
         expr = replace(expr, text=text, infix=False)
     return expr
-
-
-def since(age: Expr, seconds: float) -> Expr:
-    """Only of the past so many seconds, where `age` is an age."""
-    return age < seconds

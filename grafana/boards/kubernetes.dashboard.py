@@ -66,7 +66,7 @@ answers = [
         "Nodes",
         nodes,
         unit=units.COUNT,
-        help="Nodes of the clusters.",
+        help="Nodes of the clusters, ready or not.",
         no_data=NO_CLUSTER,
         runbook="ClusterWatchStale",
     ),
@@ -78,7 +78,7 @@ answers = [
         no_data=NO_CLUSTER,
     ),
     stat(
-        "Spot nodes that hold",
+        "Cannot be left",
         here.last(parts.UNDRAINABLE, how="sum", lifecycle="spot").otherwise(nodes * 0),
         unit=units.COUNT,
         meaning=AT_ALL,
@@ -121,8 +121,8 @@ one_by_one = table(
     "Node by node",
     [label.name for label in NODE],
     [
-        Column("Could be left", of_node(k8s.DRAIN_READY), units.PLAIN, mappings=YES_NO),
-        Column("In", of_node(k8s.DRAIN_ESTIMATE), units.SECONDS, meaning=IN_TIME),
+        Column("In time", of_node(k8s.DRAIN_READY), units.PLAIN, mappings=YES_NO),
+        Column("Takes", of_node(k8s.DRAIN_ESTIMATE), units.SECONDS, meaning=IN_TIME),
         Column("Pods", of_node(k8s.DRAIN_PODS), units.COUNT),
         Column(
             "Held",
@@ -130,9 +130,8 @@ one_by_one = table(
             units.COUNT,
             meaning=AT_ALL,
         ),
-        Column("Ready", of_node(k8s.NODE_READY), units.PLAIN, mappings=YES_NO),
-        Column("CPU unasked", clusters.last(k8s.NODE_IDLE, by=NODE, resource="cpu").where(info), units.SHARE),
-        Column("Memory unasked", clusters.last(k8s.NODE_IDLE, by=NODE, resource="memory").where(info), units.SHARE),
+        Column("CPU free", clusters.last(k8s.NODE_IDLE, by=NODE, capacity="cpu").where(info), units.SHARE),
+        Column("Mem free", clusters.last(k8s.NODE_IDLE, by=NODE, capacity="memory").where(info), units.SHARE),
     ],
     facts=[
         Facts(
@@ -147,10 +146,10 @@ one_by_one = table(
         )
     ],
     titles=TITLES,
-    sort="In",
-    help="Could be left: nothing holds a pod, and all would be gone within `kubernetes.drain_within` (two minutes). "
-    "In: the time it would take if pods use all of their grace, budget by budget. Held: the pods held for the reason "
-    "that holds most. Unasked: of what there is for pods, the share that none asks for.",
+    sort="Takes",
+    help="In time: nothing holds a pod, and all would be gone within `kubernetes.drain_within` (two minutes). In: the "
+    "time it would take if pods use all of their grace, budget by budget. Held: the pods held for the reason that "
+    "holds most. Free: of what there is for pods, the share that none asks for.",
     no_data=NO_CLUSTER,
     runbook="NodeNotDrainable",
     height=11,
@@ -218,13 +217,13 @@ blast = table(
     runbook="BlastRadiusLarge",
     width=10,
 )
-concentration = bars(
+concentration = stat(
     "Concentration",
-    top(8, clusters.last(k8s.CONCENTRATION, by=k8s.CLUSTER)),
+    clusters.last(k8s.CONCENTRATION),
     unit=units.SCORE,
     meaning=Limits(warn=0.25, bad=0.5),
-    help="Sum of the squares of the pools' shares of nodes (Herfindahl-Hirschman): 1 is all in one pool, 0.1 is ten "
-    "even ones.",
+    help="Of the most uneven cluster: sum of the squares of the pools' shares of nodes (Herfindahl-Hirschman): 1 is "
+    "all in one pool, 0.1 is ten even ones.",
     no_data=NO_CLUSTER,
     runbook="BlastRadiusLarge",
     width=6,
@@ -350,9 +349,9 @@ pods = timeseries(
     no_data=NO_CLUSTER,
     width=8,
 )
-hidden = bars(
-    "Nodes not shown one by one",
-    top(6, clusters.last(k8s.NODES_NOT_SHOWN, by=k8s.CLUSTER)),
+hidden = stat(
+    "Nodes not shown",
+    clusters.last(k8s.NODES_NOT_SHOWN, how="sum"),
     unit=units.COUNT,
     meaning=Limits(warn=0.5, bad=1e9),
     help="Nodes beyond `labels.limits.node`: they are in all sums, and not in the table of nodes.",

@@ -86,11 +86,11 @@ answers = [
         unit=units.SCORE,
         help="Interruptions per 100 hours of a spot machine, of the past 30 days. The more hours it is made of, the "
         "surer it is: see the table.",
-        no_data=NO_SPOT,
+        no_data=parts.NOT_COUNTED,
         runbook="InterruptionRateUp",
     ),
     stat(
-        "Spot over list price",
+        "Spot / list",
         total(price.where(machines), how="sum").share_of(total(list_price.where(machines), how="sum")),
         unit=units.SHARE,
         meaning=Limits(warn=0.6, bad=0.9),
@@ -262,7 +262,7 @@ rate = timeseries(
     unit=units.SCORE,
     help="Interruptions per 100 hours of a spot machine, by region: of the past 24 hours at each time, and of the 30 "
     "days before, which for few hours is an upper bound.",
-    no_data=NO_SPOT,
+    no_data=parts.NOT_COUNTED,
     runbook="InterruptionRateUp",
     width=9,
 )
@@ -321,10 +321,10 @@ advisor = table(
     no_data="The advisor is not read (spot.advisor_url)",
     width=10,
 )
-advisor_age = bars(
-    "Age of the advisor's data",
-    everywhere.last(spot.ADVISOR_AGE).named("Spot Advisor"),
-    unit=units.DURATION,
+advisor_age = stat(
+    "Advisor read",
+    everywhere.last(spot.ADVISOR_AGE),
+    unit=units.SECONDS,
     meaning=Limits(warn=7 * 86400, bad=30 * 86400),
     help="Since AWS' Spot Advisor was read, or the day of the file.",
     no_data="The advisor is not read (spot.advisor_url)",

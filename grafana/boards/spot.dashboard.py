@@ -20,7 +20,6 @@ from grafana.boards._spot_parts import (
     filled,
 )
 from grafana.house import (
-    BAD,
     GOOD,
     NEUTRAL,
     RANGE,
@@ -34,7 +33,6 @@ from grafana.house import (
     answer,
     bars,
     board,
-    outside,
     row,
     stat,
     table,
@@ -77,7 +75,7 @@ answers = [
         meaning=Limits(warn=0, bad=0, falling=True),
         help="What the machines would have cost on demand at list price, less what they cost, since the month began "
         "(UTC). Machines on demand save nothing; machines without a known price are in neither. It may be below 0.",
-        no_data=NOT_ASKED,
+        no_data=parts.NOT_COUNTED,
         runbook="SavingsDown",
     ),
     stat(
@@ -87,7 +85,7 @@ answers = [
         meaning=Limits(warn=0.3, bad=0.1, falling=True),
         help="Effective savings rate over the list price, this month: saved over what all machines, on demand ones "
         "too, would have cost on demand. Discounts of a contract are not in it.",
-        no_data=NOT_ASKED,
+        no_data=parts.NOT_COUNTED,
         runbook="SavingsDown",
     ),
     stat(
@@ -97,7 +95,7 @@ answers = [
         meaning=Limits(warn=0.5, bad=0.2, falling=True),
         help="Share of the hours of virtual processors that were spot, this month, of those that could be: without "
         "machines kept on demand by tag, annotation or settings.",
-        no_data=NOT_ASKED,
+        no_data=parts.NOT_COUNTED,
         runbook="SavingsDown",
     ),
     stat(
@@ -107,7 +105,7 @@ answers = [
         meaning=Limits(warn=0, bad=0, falling=True),
         help="Saved this month, less what work cost that ended with its machine and is done again. Machines that idle "
         "are not taken off.",
-        no_data=NOT_ASKED,
+        no_data=parts.NOT_COUNTED,
         runbook="SavingsDown",
     ),
     stat(
@@ -125,15 +123,8 @@ answers = [
         meaning=Limits(warn=0.5, bad=1e9),
         help="Spot machines that were taken away in the past 24 hours, each counted when all about its end is known, "
         "at most a quarter of an hour later.",
-        no_data=NO_SPOT,
+        no_data=parts.NOT_COUNTED,
         runbook="InterruptionRateUp",
-    ),
-    stat(
-        "Alerts firing",
-        outside("ALERTS", how="count", alertstate="firing", domain="spot").otherwise(0),
-        unit=units.COUNT,
-        meaning=AT_ALL,
-        help="Alerts about spot machines that fire now, warnings among them.",
     ),
 ]
 
@@ -148,7 +139,6 @@ pair = timeseries(
     help="What the machines that run would cost on demand at list price, and what they cost. The gap is what is saved.",
     no_data=NOT_ASKED,
     runbook="SavingsDown",
-    width=12,
 )
 by_team = timeseries(
     "Saved, by team",
@@ -158,7 +148,6 @@ by_team = timeseries(
     help="The same gap, by the tag `spot.team_tag`. Below 0: spot is dearer than the list.",
     no_data=NOT_ASKED,
     runbook="SavingsDown",
-    width=12,
 )
 by_workload = table(
     "By team and workload, 30 d",
@@ -190,10 +179,9 @@ by_workload = table(
     help="Of the past 30 days, or since the first look. Coverage: spot's share of the hours of virtual processors "
     "that could be spot. Kept on demand: machines that somebody keeps there, by tag or annotation. (none): without "
     "the tag.",
-    no_data=NOT_ASKED,
+    no_data=parts.NOT_COUNTED,
     runbook="SavingsDown",
     height=9,
-    width=15,
 )
 bought = timeseries(
     "Virtual processors, as bought",
@@ -204,7 +192,6 @@ bought = timeseries(
     help="Virtual processors of the machines that run, by how they are bought. Machines are of many sizes: their "
     "number would mislead.",
     no_data=NOT_ASKED,
-    width=9,
 )
 
 # --- who was taken
@@ -250,7 +237,6 @@ taken = timeseries(
     help="Spot machines taken away in each step of the chart, by EC2's own reason.",
     no_data=NOBODY_TAKEN,
     runbook="InterruptionRateUp",
-    width=8,
 )
 how_left = bars(
     "How machines were left",
@@ -261,7 +247,6 @@ how_left = bars(
     "seen. Outside of a cluster nobody sees drains.",
     no_data=NOBODY_TAKEN,
     runbook="DrainLate",
-    width=8,
 )
 lead = bars(
     "Time from notice to end",
@@ -273,7 +258,6 @@ lead = bars(
     "of them less than p50. EC2 promises two minutes for a warning and nothing for a rebalance recommendation.",
     no_data=NOBODY_TAKEN,
     runbook="EventsStale",
-    width=8,
 )
 lost_over_time = timeseries(
     "Cost of lost work",
@@ -283,7 +267,6 @@ lost_over_time = timeseries(
     counts=True,
     help="Cost of work that ended with its machine, in each step of the chart.",
     no_data=NO_WORK_LOST,
-    width=12,
 )
 lost_cost = bars(
     "Lost, by kind",
@@ -293,7 +276,6 @@ lost_cost = bars(
     "again.",
     no_data=NO_WORK_LOST,
     runbook="SavingsDown",
-    width=6,
 )
 lost_items = bars(
     "Work that was lost",
@@ -302,7 +284,6 @@ lost_items = bars(
     meaning=WARN,
     help="Runs of pipelines and tasks of agents that ended with their machine, in the time range.",
     no_data=NO_WORK_LOST,
-    width=6,
 )
 
 # --- what moved, what does not
@@ -354,12 +335,12 @@ prices = table(
     [label.name for label in sources],
     [
         Column("Pools", asked.last(spot.PRICE_AGE, by=sources, how="count"), units.COUNT),
-        Column("Spot price read", asked.last(spot.PRICE_AGE, by=sources), units.DURATION, meaning=parts.PRICE_AGES),
+        Column("Spot price read", asked.last(spot.PRICE_AGE, by=sources), units.SECONDS, meaning=parts.PRICE_AGES),
         Column("List prices", asked.last(spot.ON_DEMAND_AGE, by=sources, how="count"), units.COUNT),
         Column(
             "List price asked",
             asked.last(spot.ON_DEMAND_AGE, by=sources),
-            units.DURATION,
+            units.DAYS,
             meaning=Limits(warn=2 * DAY, bad=90 * DAY),
         ),
     ],
@@ -369,7 +350,6 @@ prices = table(
     "prices that could not be asked for; its age counts from its day.",
     no_data=NOT_ASKED,
     runbook="PriceStale",
-    width=10,
 )
 counted = table(
     "Are accounts counted",
@@ -378,7 +358,7 @@ counted = table(
         Column(
             "Counted up to",
             asked.age(spot.RECORDED_UNTIL, by=PLACE),
-            units.DURATION,
+            units.SECONDS,
             meaning=Limits(warn=600, bad=900),
         ),
         Column("Asked", asked.increase(aws.REQUESTS, by=PLACE).rounded(), units.COUNT),
@@ -400,27 +380,22 @@ counted = table(
     "machines that spot took without a warning that was seen here.",
     no_data=NOT_ASKED,
     runbook="FleetStale",
-    width=14,
+    height=6,
 )
-unpriced = bars(
-    "Machines without a price",
-    top(6, asked.last(spot.PRICE_MISSING, by=(REGION, spot.PRICE), how="sum") > 0),
-    unit=units.COUNT,
-    meaning=BAD,
-    help="Machines that run without a known price, now. Nothing stands in for it: they are in no sum of money.",
+of_price = (REGION, spot.PRICE)
+unpriced = table(
+    "Without a price",
+    [label.name for label in of_price],
+    [
+        Column("Machines", asked.last(spot.PRICE_MISSING, by=of_price, how="sum"), units.COUNT, meaning=AT_ALL),
+        Column("Hours", asked.increase(parts.UNPRICED_TOTAL, by=of_price), units.SCORE),
+    ],
+    titles={**TITLES, spot.PRICE.name: "Which price"},
+    sort="Hours",
+    help="Machines that run without a known price, now, and machine hours of the time range without one. Nothing "
+    "stands in for it: they are in no sum of money.",
     no_data="Every price is known",
     runbook="PriceMissing",
-    width=6,
-)
-unpriced_hours = bars(
-    "Hours without a price",
-    top(6, asked.increase(parts.UNPRICED_TOTAL, by=(REGION, spot.PRICE))),
-    unit=units.COUNT,
-    meaning=WARN,
-    help="Machine hours of the time range that are in no sum of money, for want of a price.",
-    no_data="Every hour has a price",
-    runbook="PriceMissing",
-    width=6,
 )
 events = timeseries(
     "Events of EC2",
@@ -431,11 +406,11 @@ events = timeseries(
     help="Events read from the queue in each step of the chart, each once.",
     no_data="No event in this time range, or no queue is read (spot.queues)",
     runbook="InterruptionsUnseen",
-    width=6,
+    width=18,
 )
-delay = bars(
-    "How events come",
-    everywhere.quantile(0.9, spot.EVENT_DELAY, window=RANGE).named("until on disk,"),
+delay = stat(
+    "Events on disk within",
+    everywhere.quantile(0.9, spot.EVENT_DELAY, window=RANGE),
     unit=units.SECONDS,
     meaning=Limits(warn=20, bad=45),
     help="Nine of ten events of the time range were on disk here this long after AWS told of them.",
@@ -455,13 +430,14 @@ dashboard = board(
     since="now-24h",
     rows=[
         answer(*answers),
-        row("What it saves", pair, by_team),
-        row("By team and workload", by_workload, bought),
+        row("What it saves", pair, by_team, bought),
+        row("Who saves it", by_workload),
         row("Who was taken away", notices),
-        row("Why, and how they were left", taken, how_left, lead),
-        row("What lost work cost", lost_over_time, lost_cost, lost_items),
+        row("Why, and what it cost", taken, lost_over_time),
+        row("", how_left, lead, lost_cost, lost_items),
         row("What moved, and what does not take part", switches, unregistered, requests),
-        row("Can I trust it", prices, counted),
-        row("What is missing from the sums, and how events come", unpriced, unpriced_hours, events, delay),
+        row("Can I trust it", counted),
+        row("", prices, unpriced),
+        row("", events, delay),
     ],
 )

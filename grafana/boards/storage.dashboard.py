@@ -27,18 +27,18 @@ from grafana.house import (
 )
 
 from fleetwatch.catalogue import storage
+from fleetwatch.catalogue.aws import ACCOUNT, REGION
 from fleetwatch.catalogue.metric import Label, Metric
 
-ours = Scope(storage.ACCOUNT, storage.REGION)
+ours = Scope(ACCOUNT, REGION)
 everywhere = Scope()
 
 NOT_ASKED = "Storage is not asked about (storage.enabled)"
 NO_WASTE = "Nothing is unused for that long"
-PLACE = (storage.ACCOUNT, storage.REGION)
-ITEM = (storage.ACCOUNT, storage.REGION, storage.RESOURCE)
+PLACE = (ACCOUNT, REGION)
+ITEM = (ACCOUNT, REGION, storage.RESOURCE)
 SHARE = Limits(warn=0.1, bad=0.3)
 
-KINDS = {"volume": ("volume", WARN), "snapshot": ("snapshot", WARN), "image": ("image", WARN)}
 REASONS = {
     "unattached": ("attached to nothing", WARN),
     "unreferenced": ("needed by nothing", WARN),
@@ -88,7 +88,7 @@ everything = stat(
     no_data=NOT_ASKED,
 )
 lost = stat(
-    "Lost since it is unused",
+    "Lost so far",
     or_none(sum_of(storage.WASTED)),
     unit=units.USD,
     help="What today's waste has cost since it was first seen unused; what was so before the exporter looked is not "
@@ -97,7 +97,7 @@ lost = stat(
     runbook="WasteHigh",
 )
 coming = stat(
-    "Unused, not yet waste",
+    "Not yet waste",
     or_none(sum_of(storage.PENDING)),
     unit=units.USD,
     help="List price a month of what is unused, but not yet for storage.grace.",
@@ -132,7 +132,8 @@ first = table(
         ),
     ],
     sort="A month",
-    help=f"The 20 dearest volumes, and as many snapshots and images. {UPPER} Unused for: since the first look that saw it so.",
+    help=f"The 20 dearest volumes, and as many snapshots and images. {UPPER} Unused for: since the first look that saw "
+    "it so.",
     no_data=NO_WASTE,
     runbook="WasteHigh",
     height=11,
@@ -180,11 +181,11 @@ all_by_type = bars(
 # --- does it grow
 
 over_time = timeseries(
-    "Unused, a month",
+    "Unused over time",
     sum_of(storage.WASTE, (storage.KIND,)),
     unit=units.USD_ANY,
-    help="US dollars a month, as it was at each moment. A fall to nothing of one kind may be a region that could not be "
-    "read: see below.",
+    help="US dollars a month, as it was at each moment. A sudden fall may be a region that could not be read: see "
+    "below.",
     no_data=NO_WASTE,
     runbook="WasteGrowing",
     width=12,
@@ -213,8 +214,8 @@ sure = bars(
     width=6,
 )
 without = bars(
-    "Without a price",
-    top(10, sum_of(storage.UNPRICED, (storage.REGION, storage.TYPE))),
+    "No price, by region and type",
+    top(10, sum_of(storage.UNPRICED, (REGION, storage.TYPE))),
     unit=units.COUNT,
     help="Volumes and snapshots by region and type. storage.prices_file takes their prices.",
     no_data="All have a price",
@@ -245,7 +246,7 @@ dashboard = board(
     "storage",
     "Storage",
     question="What does storage cost, what of it does nobody use, and what should go first?",
-    variables=[Variable(storage.ACCOUNT, storage.READ), Variable(storage.REGION, storage.READ)],
+    variables=[Variable(ACCOUNT, storage.READ), Variable(REGION, storage.READ)],
     leads_to=[("spot", "Spot machines"), ("exporter", "Is the watcher well?")],
     alerts="storage",
     rows=[

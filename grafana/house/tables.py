@@ -14,7 +14,7 @@ from grafana.house.units import CLOCK, FROM_NOW, USD_ANY, WORDS, Unit
 QUIET_CELL = "–"
 NARROW = 64
 """Least width of a column in pixels."""
-LEAST = {"alertname": 176, "slot": 48}
+LEAST = {"alertname": 176, "slot": 48, "instance_id": 176, "instance_type": 112}
 """Of keys whose values have a known length."""
 WIDE = {CLOCK: 158, FROM_NOW: 140, USD_ANY: 100}
 
@@ -152,6 +152,12 @@ def _key_columns(
             properties.append({"id": "links", "value": [one.link() for one in row_links]})
         if words:
             properties += _as_words(words)
+            # Other values, and none, are words too and mean nothing bad.
+            properties += [
+                {"id": "unit", "value": WORDS.id},
+                {"id": "noValue", "value": QUIET_CELL},
+                {"id": "color", "value": {"mode": "fixed", "fixedColor": "text"}},
+            ]
         yield {"matcher": {"id": "byName", "options": name}, "properties": properties}
 
 

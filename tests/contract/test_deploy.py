@@ -11,7 +11,18 @@ import yaml
 
 from fleetwatch import __version__
 from fleetwatch.places import PROJECT
-from support_deploy import DEPLOY, KUBERNETES, Thing, containers, everything, manifests, pods, resources
+from support_deploy import (
+    DEPLOY,
+    KUBERNETES,
+    Thing,
+    components,
+    containers,
+    everything,
+    manifests,
+    objects,
+    pods,
+    resources,
+)
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 COMPOSE: Thing = yaml.safe_load((PROJECT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -150,7 +161,7 @@ def test_no_secret_lies_in_a_manifest() -> None:
 
 
 def test_a_role_has_no_star_and_only_reads() -> None:
-    for thing in everything():
+    for thing in [*everything(), *(thing for file in components() for thing in objects(file))]:
         if thing["kind"] in ("Role", "ClusterRole"):
             for rule in thing["rules"]:
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
@@ -160,7 +171,7 @@ def test_a_role_has_no_star_and_only_reads() -> None:
 
 def test_every_file_is_applied_by_a_kustomization_or_is_an_example() -> None:
     lying = {file for file in KUBERNETES.rglob("*.yaml") if file.name != "kustomization.yaml"}
-    assert lying == set(manifests())
+    assert lying == {*manifests(), *components()}
 
 
 def settings_of(unit: Path) -> dict[str, list[str]]:

@@ -66,9 +66,7 @@ CASES = {
     "barely-confirmed": Case(set(), [THERE], [budget("a", allowed=1, unconfirmed=2000)]),
     "unhealthy": Case({"unhealthy"}, [TOO_MANY], [budget("a", healthy=1)], unready=True),
     "unhealthy-with-budget": Case(set(), [THERE], [budget("a", healthy=2)], unready=True),
-    "unhealthy-if": Case(
-        {"unhealthy"}, [TOO_MANY], [budget("a", healthy=1, policy="IfHealthyBudget")], unready=True
-    ),
+    "unhealthy-if": Case({"unhealthy"}, [TOO_MANY], [budget("a", healthy=1, policy="IfHealthyBudget")], unready=True),
     "unhealthy-none-wanted": Case({"unhealthy"}, [TOO_MANY], [budget("a", healthy=0, desired=0)], unready=True),
     "unhealthy-always": Case(set(), [THERE], [budget("a", healthy=0, policy="AlwaysAllow")], unready=True),
     "unhealthy-always-stale": Case(
@@ -305,7 +303,9 @@ def test_a_node_s_end_is_told_step_by_step(house: House) -> None:
     wait_for(lambda: len(told()) == 4, 10, "the node's end")
     steps = told()
     assert [step.step for step in steps] == ["cordoned", "first_eviction", "drained", "gone"]
-    assert {(step.cluster, step.nodepool, step.instance) for step in steps} == {("prod", "agents", "i-0123456789abcdef0")}
+    assert {(step.cluster, step.nodepool, step.instance) for step in steps} == {
+        ("prod", "agents", "i-0123456789abcdef0")
+    }
     assert [step.at for step in steps] == sorted(step.at for step in steps)
     assert not [item for item in house.cycle() if "leaving" in item.labels]  # gone with the next cycle
 
@@ -323,7 +323,9 @@ def test_events_are_counted_once_however_the_watch_begins(house: House) -> None:
 
     def counted() -> float:
         samples = house.cycle()
-        return sum(item.value for item in samples if item.metric is kubernetes.EVENTS and "FailedScheduling" in item.labels)
+        return sum(
+            item.value for item in samples if item.metric is kubernetes.EVENTS and "FailedScheduling" in item.labels
+        )
 
     path = "/api/v1/namespaces/drained/events"
     created(api, path, event("first", "FailedScheduling", space="drained"))

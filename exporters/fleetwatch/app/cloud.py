@@ -59,10 +59,11 @@ def ai_services_of(settings: Settings) -> AiServices:
 
 
 def spot_of(settings: Settings) -> SpotAccess | None:
-    """None where machines of EC2 are not asked about."""
+    """None where machines of EC2 are not asked about. Raises SettingsError."""
     spot = settings.spot
     if not spot.enabled:
         return None
+    _check_spot(settings)
     return SpotAccess(
         team_tag=spot.team_tag,
         workload_tag=spot.workload_tag,
@@ -130,12 +131,35 @@ def prices_of(settings: Settings) -> PriceBook:
 
 def _check_endpoint(url: str) -> None:
     """Credentials of roles are in STS's answers, and session tokens in each request."""
-    parts = urlsplit(url)
-    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
-    if url and not (safe and parts.hostname):
+    if url and not _is_safe(url):
         raise SettingsError(
             f'aws.endpoint_url: expected an address like https://vpce.example, http only on this machine, got "{url}"'
         )
+
+
+def _check_spot(settings: Settings) -> None:
+    spot, accounts = settings.spot, {account.name for account in settings.aws.accounts}
+    for place, queue in enumerate(spot.queues):
+        if not _is_safe(queue.url):
+            expected = "expected an address like https://sqs.eu-west-1.amazonaws.com/111122223333/fleetwatch"
+            raise SettingsError(f'spot.queues[{place}].url: {expected}, got "{queue.url}"')
+        if queue.account and queue.account not in accounts:
+            raise SettingsError(f'spot.queues[{place}].account: expected a name in aws.accounts, got "{queue.account}"')
+    names = [score.name for score in spot.scores]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise SettingsError(
+                f'spot.scores[{place}].name: expected another than that of [{names.index(name)}], got "{name}"'
+            )
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 
 def _is_loopback(host: str) -> bool:

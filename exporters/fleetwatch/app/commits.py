@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from fleetwatch.collect.here import CommitError
-from fleetwatch.dialects import Record
 
 PATIENCE: Final = 30.0
 """Seconds that a thread waits for the disk. A commit takes milliseconds; a loop that stands still longer is ill."""
@@ -19,7 +18,7 @@ T = TypeVar("T")
 class Commits:
     """The way into the books for threads. sink: returns when the records are on disk, on the loop's thread."""
 
-    def __init__(self, sink: Callable[[Sequence[Record]], Awaitable[None]], patience: float = PATIENCE) -> None:
+    def __init__(self, sink: Callable[[Sequence[Any]], Awaitable[None]], patience: float = PATIENCE) -> None:
         self._sink = sink
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,4 +71,4 @@ class Commits:
             raise CommitError(f"the ledger gave no answer within {self._patience:g} s") from None
 
     async def _write(self, records: Sequence[object]) -> Any:
-        await self._sink(cast(Sequence[Record], records))
+        await self._sink(records)

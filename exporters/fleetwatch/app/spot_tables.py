@@ -35,6 +35,12 @@ ALTERNATES = (
     *("workload", "rank", *_POOL, "effective_usd_per_unit_hour", "against_now", "spot_usd_per_hour", "risk"),
     "in_use",
 )
+SPARE = (
+    *("product", "cluster", "action", "rebalance", "drained", "terminated", "warning", "price_age_s", "risk_inputs"),
+    *("account", "vcpu_hours", "spot_usd_per_hour", "on_demand_usd_per_hour", "team", "host", "region", "to_region"),
+    *("at_most_per_100_hours", "saved_share", "machines", "drain_s", "lead_s"),
+)
+"""Columns that a narrow terminal can do without, first those that are missed least."""
 _SECOND = 10**9
 _UNKNOWN = PoolNow()
 
@@ -61,7 +67,7 @@ def money(ledger: Reader) -> Money:
 
 
 def saved(told: Money) -> list[tuple[object, ...]]:
-    """Rows of SAVINGS, largest savings first. Money is exact."""
+    """Rows of SAVINGS, largest savings first. Money is exact, and empty where no price was ever known."""
     hours: dict[tuple[str, ...], int] = defaultdict(int)
     for labels, time in told.vcpu_time.items():
         hours[labels[: len(spot.USE)]] += time
@@ -73,9 +79,7 @@ def saved(told: Money) -> list[tuple[object, ...]]:
     return [
         (
             *labels,
-            exact(sums.spend),
-            exact(sums.on_demand),
-            exact(sums.saved),
+            *(map(exact, (sums.spend, sums.on_demand, sums.saved)) if labels in told.on_demand else ("", "", "")),
             _share(sums.esr_over_list),
             f"{time / HOUR:.3f}",
         )

@@ -20,9 +20,10 @@ LONGEST = 300
 """Characters of AWS's own words that are repeated."""
 
 POLICY = "deploy/aws/ai-services-policy.json"
-"""What may be allowed, beside this code; of EC2 and what belongs to it the two below."""
+"""What may be allowed, beside this code; by service the three below."""
 SPOT_POLICY = "deploy/aws/spot-policy.json"
 STORAGE_POLICY = "deploy/aws/storage-policy.json"
+ACCOUNTS_POLICY = "deploy/aws/other-accounts-policy.json"
 _SPOT = frozenset(
     {
         "ec2:DescribeAvailabilityZones",
@@ -240,7 +241,7 @@ def _policy(api: str, operation: str) -> str:
     """The file that has the operation."""
     if api in {"pricing", "sqs"} or action(api, operation) in _SPOT:
         return SPOT_POLICY
-    return STORAGE_POLICY if api == "ec2" else POLICY
+    return {"ec2": STORAGE_POLICY, "sts": ACCOUNTS_POLICY}.get(api, POLICY)
 
 
 def code_of(response: Mapping[str, Any]) -> tuple[str, int]:

@@ -71,6 +71,8 @@ class Aws:
         self._roles: dict[Account, _Role] = {}
         self._clients: dict[tuple[str, Target], Any] = {}
         self._numbers: dict[Account, str] = {}
+        # The same, and kept when credentials are looked for again: series do not lose their name meanwhile.
+        self._named: dict[Account, str] = {}
         self._renewed: dict[Account, float] = {}
 
     @property
@@ -115,7 +117,7 @@ class Aws:
     def _name(self, account: Account) -> str:
         """How the account is called in series; empty as long as nobody knows its number."""
         part = account.role_arn.split(":")[4:5]
-        return account.name or self._numbers.get(account) or (part[0] if part else "")
+        return account.name or self._named.get(account) or (part[0] if part else "")
 
     def _hold_back(self, target: Target, api: str) -> None:
         """Wait for the turn of a request. Raises Trouble where that would take too long."""
@@ -143,6 +145,7 @@ class Aws:
         known = self._numbers.get(target.account)
         if known is None:
             known = self._numbers[target.account] = str(self.identity(target, calls)["Account"])
+            self._named[target.account] = known
         return known
 
     def identity(self, target: Target, calls: Calls) -> dict[str, Any]:

@@ -40,12 +40,15 @@ def each(
             except queue.Empty:
                 return
             hanging.add(target)
+            answer: R | Exception
             try:
-                answers.put((target, work(target)))
+                answer = work(target)
             except Exception as error:
-                answers.put((target, error))
+                answer = error
             finally:
+                # Before the answer is told: the caller may ask again at once.
                 hanging.discard(target)
+            answers.put((target, answer))
 
     for number in range(min(THREADS, len(asked))):
         threading.Thread(target=run, name=f"aws {number}", daemon=True).start()

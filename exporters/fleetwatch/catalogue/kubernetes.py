@@ -17,7 +17,7 @@ NODEPOOL = label("nodepool", "By the labels `kubernetes.pool_labels`; empty with
 LIFECYCLE = label("lifecycle", "How the machine is bought.", one_of=("spot", "on_demand", "unknown"))
 INSTANCE_TYPE = label("instance_type", "Type of machine, `m7g.large`; empty where it is not known.", at_most=300)
 ZONE = label("zone", "Zone by its name, `eu-west-1a`; empty where it is not known.", at_most=100)
-RESOURCE = label("resource", "Of what.", one_of=("cpu", "memory", "gpu"))
+CAPACITY = label("capacity", "Of what.", one_of=("cpu", "memory", "gpu"))
 BLOCKED = label(
     "reason",
     "What holds the pod: several budgets match it, which the Eviction API refuses (500); its budget allows no more "
@@ -81,7 +81,7 @@ EVENT_REASON = label(
 EVENT_TYPE = label("type", "Normal or a warning.", one_of=("Normal", "Warning", OTHER))
 WATCHED = label("resource", "What is watched.", one_of=("nodes", "pods", "poddisruptionbudgets", "events"))
 RESTART = label(
-    "cause",
+    "trigger",
     "Why: the API had forgotten where it was, and all was listed anew; the time for one watch was over; nothing came "
     "for too long; the API was away or refused.",
     one_of=("expired", "ended", "silent", "failed"),
@@ -181,7 +181,7 @@ NODE_IDLE = gauge(
     "k8s.node.idle",
     unit="1",
     help="Share of what the node has for pods that none of them asks for; gpu only where it has some.",
-    labels=(CLUSTER, NODE, RESOURCE),
+    labels=(CLUSTER, NODE, CAPACITY),
 )
 
 # What happens

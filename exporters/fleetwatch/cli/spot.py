@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fleetwatch.app import spot_tables
+from fleetwatch.app.pipelines.tables import fitting
 from fleetwatch.cli._options import config_option, format_option, open_ledger, printable, show
 from fleetwatch.ledger.query import parse_when
 from fleetwatch.settings import load
@@ -49,7 +52,7 @@ def savings(config: Path | None, style: str) -> None:
     note = spot_tables.saved_note(told)
     if rows:
         note += " Of a time: the board spot, or increase() of the two counters."
-    show(style, spot_tables.SAVINGS, rows, note=note)
+    _show(style, spot_tables.SAVINGS, rows, note=note)
 
 
 @command.command("interruptions")
@@ -61,7 +64,7 @@ def interruptions(since: str, config: Path | None, style: str) -> None:
     start = _nanoseconds(since)
     with open_ledger(config) as ledger:
         found = ledger.interruptions(start)
-    show(style, spot_tables.INTERRUPTIONS, spot_tables.taken(found), note=spot_tables.taken_note(found))
+    _show(style, spot_tables.INTERRUPTIONS, spot_tables.taken(found), note=spot_tables.taken_note(found))
 
 
 @command.command("switches")
@@ -76,7 +79,7 @@ def switches(since: str, config: Path | None, style: str) -> None:
     note = "" if found else "No workload moved in that time."
     if len(found) == _MOST:
         note = f"The newest {_MOST}; a later --since shows all of its time."
-    show(style, spot_tables.SWITCHES, spot_tables.switched(found), note=note)
+    _show(style, spot_tables.SWITCHES, spot_tables.switched(found), note=note)
 
 
 @command.command("pools")
@@ -96,7 +99,7 @@ def pools(since: str, exporter: str | None, config: Path | None, style: str) -> 
     if now is None:
         click.echo(f"{why}; machines, prices and risk are known to a running exporter only", err=True)
     rows = spot_tables.pools(exposure, now)
-    show(style, spot_tables.POOLS, rows, note="" if rows else "No spot machine ran in that time.")
+    _show(style, spot_tables.POOLS, rows, note="" if rows else "No spot machine ran in that time.")
 
 
 @command.command("alternates")
@@ -108,7 +111,17 @@ def alternates(exporter: str | None, config: Path | None, style: str) -> None:
     now, why = _asked(exporter, config)
     if now is None:
         raise click.ClickException(f"{why}; alternates are of now, so the exporter has to run: `fleetwatch run`")
-    show(style, spot_tables.ALTERNATES, spot_tables.alternates(now), note=spot_tables.alternates_note(now))
+    _show(style, spot_tables.ALTERNATES, spot_tables.alternates(now), note=spot_tables.alternates_note(now))
+
+
+def _show(style: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> None:
+    """As `show`, with as many columns as the terminal has room for."""
+    if style == "table" and rows:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+        columns, rows, left_out = fitting(columns, rows, width, spot_tables.SPARE)
+        if left_out:
+            note += f"{' ' * bool(note)}No room for {', '.join(left_out)}: a wider terminal, or --format csv."
+    show(style, columns, rows, note=note)
 
 
 def _nanoseconds(since: str) -> int:

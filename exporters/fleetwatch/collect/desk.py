@@ -19,6 +19,9 @@ class Desk:
     fleets: dict[tuple[str, str], Fleet] = field(default_factory=dict)
     """(account, region) -> its machines."""
     spot_prices: dict[Pool, SpotPrices] = field(default_factory=dict)
+    price_looks: dict[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict)
+    """(account, region) -> (instance type, product) whose spot prices were read, in all zones: a pool of these that is
+    not in `spot_prices` has none."""
     list_prices: dict[tuple[str, str, str], ListPrice] = field(default_factory=dict)
     """(region, instance type, product) -> on-demand price."""
     advice: dict[tuple[str, str, str], Advice] = field(default_factory=dict)

@@ -124,12 +124,14 @@ def _escape(value: str) -> str:
 
 
 def _scaled(value: int, scale: int) -> str:
-    """value/scale in decimal digits, exactly; scale is a power of ten."""
+    """value/scale in decimal digits; exactly where the scale is a power of ten, else the nearest double."""
     if scale == 1:
         return str(value)
     whole, rest = divmod(value, scale)
     if not rest:
         return str(whole)
+    if 10 ** (len(str(scale)) - 1) != scale:
+        return repr(value / scale)
     return f"{whole}.{str(rest).zfill(len(str(scale)) - 1).rstrip('0')}"
 
 

@@ -106,7 +106,7 @@ class Advice(NamedTuple):
 
     bucket: int
     savings: float
-    """Share of the on-demand price, 0 to 1."""
+    """Share of the on-demand price, at most 1; below 0 where spot is dearer."""
     at: int
 
 

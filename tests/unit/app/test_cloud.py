@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fleetwatch.app.cloud import ai_services_of, aws_of
+from fleetwatch.app.cloud import ai_services_of, aws_of, spot_of, storage_of
 from fleetwatch.app.exporter import Exporter
 from fleetwatch.app.here import here_of
 from fleetwatch.aws import Account, Target
 from fleetwatch.settings import Settings, SettingsError
 from fleetwatch.settings.model import AiServices, Aws, AwsAccount, Host
+from fleetwatch.settings.spot import EventQueue, PlacementScore, Spot, SpotWorkload, Storage
 
 
 def settings(tmp_path: Path, **aws: object) -> Settings:
@@ -100,3 +101,56 @@ def test_a_service_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 def test_sources_keep_what_they_know_in_the_data_folder(tmp_path: Path) -> None:
     assert here_of(settings(tmp_path)).state == tmp_path / "collect"
+
+
+QUEUE = "https://sqs.eu-west-1.amazonaws.com/111122223333/fleetwatch"
+
+
+def test_machines_are_asked_about_as_the_settings_say(tmp_path: Path) -> None:
+    assert spot_of(Settings(data_dir=tmp_path)) is None
+    spot = Spot(
+        enabled=True,
+        team_tag="owner",
+        queues=[EventQueue(url=QUEUE, account="prod")],
+        scores=[PlacementScore(name="gpu", instance_types=["g5.xlarge"], unit="vcpu")],
+        workloads=[SpotWorkload(name="db", eligible=False), SpotWorkload(name="indexer")],
+        load=True,
+    )
+    found = Settings(data_dir=tmp_path, spot=spot, aws=Aws(accounts=[AwsAccount(name="prod")]))
+    access = spot_of(found)
+    assert access is not None
+    assert (access.team_tag, access.workload_tag, access.load) == ("owner", "workload", True)
+    assert access.queues == ((QUEUE, "", "prod"),)
+    assert access.scores == (("gpu", ("g5.xlarge",), 10, "vcpu", True),)
+    assert access.not_eligible == {"db"}
+    here = here_of(found)
+    assert (here.spot, here.storage) == (access, None)
+    assert here.aws is not None
+
+
+def test_storage_is_asked_about_as_the_settings_say(tmp_path: Path) -> None:
+    assert storage_of(Settings(data_dir=tmp_path)) is None
+    here = here_of(Settings(data_dir=tmp_path, storage=Storage(enabled=True, grace=3600)))
+    assert here.storage == (3600, None)
+    assert here.aws is not None
+
+
+@pytest.mark.parametrize(
+    ("spot", "why"),
+    [
+        ({"queues": [EventQueue(url="fleetwatch")]}, r"spot\.queues\[0\]\.url: expected an address like https://sqs\."),
+        ({"queues": [EventQueue(url="http://sqs.example/1/q")]}, r"spot\.queues\[0\]\.url: expected an address"),
+        ({"queues": [EventQueue(url="https://[sqs/1/q")]}, r"spot\.queues\[0\]\.url: expected an address"),
+        (
+            {"queues": [EventQueue(url=QUEUE, account="dev")]},
+            r'spot\.queues\[0\]\.account: expected a name in aws\.accounts, got "dev"',
+        ),
+        (
+            {"scores": [PlacementScore(name="gpu", instance_types=["g5.xlarge"])] * 2},
+            r'spot\.scores\[1\]\.name: expected another than that of \[0\], got "gpu"',
+        ),
+    ],
+)
+def test_what_cannot_be_meant_of_machines_is_named(tmp_path: Path, spot: dict[str, object], why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        spot_of(Settings(data_dir=tmp_path, spot=Spot(enabled=True, **spot)))  # type: ignore[arg-type]  # passed on

@@ -118,3 +118,7 @@ def test_an_account_without_a_name_has_its_number_once_that_is_known(ec2: Ec2) -
     assert {labels[0] for labels in shown(aws, names.REQUESTS)} == {""}
     aws.number(target, Calls("x"))
     assert {labels[0] for labels in shown(aws, names.REQUESTS)} == {OWN}
+    ec2.refuse("expired")
+    with pytest.raises(Trouble):
+        aws.caller("ec2", target, Calls("x"))("DescribeInstances", {})
+    assert {labels[0] for labels in shown(aws, names.REQUESTS)} == {OWN}

@@ -72,6 +72,18 @@ def test_text_and_openmetrics_read_back_as_what_was_put_in(name: str, value: int
         assert samples["test_count_usd_total"].labels["name"] == name.encode("utf-8", "replace").decode()
 
 
+@given(value=st.integers(min_value=0, max_value=10**24))
+def test_hours_that_are_kept_in_nanoseconds_are_hours(value: int) -> None:
+    hours = counter("test.hours", unit="{hour}", help="Hours.", scale=3600 * NANO)
+    meter = Meter()
+    meter.add(hours, (), value)
+    for openmetrics, parse in ((False, parse_text), (True, parse_openmetrics)):
+        (sample,) = [
+            sample for family in parse(exposition(meter, openmetrics=openmetrics)) for sample in family.samples
+        ]
+        assert sample.value == value / (3600 * NANO)
+
+
 def test_the_whole_catalogue_is_valid_in_both_formats() -> None:
     meter = Meter()
     for _, metric in all_metrics():

@@ -160,7 +160,17 @@ def test_a_drain_is_timed_from_the_last_notice_before_it() -> None:
 FACTS = st.builds(
     Fact,
     kind=st.sampled_from(
-        ["rebalance", "warning", "reservation_warning", "ended", "seen", "cordoned", "first_eviction", "drained", "gone"]
+        [
+            "rebalance",
+            "warning",
+            "reservation_warning",
+            "ended",
+            "seen",
+            "cordoned",
+            "first_eviction",
+            "drained",
+            "gone",
+        ]
     ),
     at=st.integers(-20, 40).map(lambda number: at(number * 900)),
     due=st.none() | st.integers(-20, 40).map(lambda number: at(number * 900 + 120)),

@@ -69,12 +69,15 @@ def _failed(phases: Sequence[Phase]) -> int:
 
 
 def fitting(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], width: int
+    columns: Sequence[str], rows: Sequence[Sequence[object]], width: int, spare: Sequence[str] = SPARE
 ) -> tuple[list[str], list[list[object]], list[str]]:
-    """(columns, rows, columns left out) of a table that is at most so wide, where that can be. Empty columns go."""
+    """(columns, rows, columns left out) of a table that is at most so wide, where that can be. Empty columns go.
+
+    spare: columns that it can do without, first those that are missed least.
+    """
     texts = [[name, *(str(row[place]) for row in rows)] for place, name in enumerate(columns)]
     widths = {text[0]: max(map(len, text)) + 2 for text in texts if any(text[1:])}
-    left_out = [name for name in SPARE if sum(widths.values()) > width and widths.pop(name, 0)]
+    left_out = [name for name in spare if sum(widths.values()) > width and widths.pop(name, 0)]
     kept = [(place, name) for place, name in enumerate(columns) if name in widths]
     return [name for _, name in kept], [[row[place] for place, _ in kept] for row in rows], left_out
 

@@ -246,8 +246,10 @@ class SpotJudge:
 
 def copy_of(desk: Desk) -> Desk:
     """The desk at one moment: its sources go on writing, and who iterates must not meet a change."""
-    # Made by C without running Python code, so no other thread comes in between.
-    return Desk(**{name: value.copy() for name, value in vars(desk).items()})
+    # A copy is made by C without running Python code, so no other thread comes in between. What was asked for comes
+    # first: prices that come while this is copied are there then, and none is taken for one that there is not.
+    looks = desk.price_looks.copy()
+    return Desk(**{name: value.copy() for name, value in vars(desk).items()} | {"price_looks": looks})
 
 
 def _as(kind: type[T], value: object) -> T:

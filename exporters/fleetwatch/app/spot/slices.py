@@ -7,7 +7,7 @@ read is waited for and not guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from fleetwatch.collect.desk import Desk
 from fleetwatch.reckon import savings
@@ -25,8 +25,8 @@ class Slices:
     """Makes slices; remembers what was waited for, and what was told already."""
 
     def __init__(self) -> None:
-        self._missing: dict[Pool, int] = {}
-        """Pool without a price that machines need -> since when it is known to be missed."""
+        self._waiting: dict[Pool, int] = {}
+        """Pool whose price is waited for -> since when."""
         self._told: dict[InstanceSeen, int] = {}
         """Ends that are on disk -> when they were told last."""
         self._last_seen: dict[str, int] = {}
@@ -49,19 +49,16 @@ class Slices:
         return FleetSlice(fleet.account, fleet.region, until, end, found, fleet.instances)
 
     def _priced_until(self, fleet: Fleet, desk: Desk, now: int) -> int:
-        """Up to when no machine ran whose price may still come: prices of new pools are asked for at once.
-
-        A look at the region's prices that began after a pool was missed, and did not find it, is an answer, too.
-        """
-        newest = max((prices.at for pool, prices in desk.spot_prices.items() if _is_in(pool, fleet)), default=0)
+        """Up to when no machine ran whose price may still come: prices of new types are asked for at once."""
+        listed = {(region, product) for region, _, product in desk.list_prices}
         end = fleet.at
-        missing = {}
+        waiting = {}
         for item in fleet.instances:
-            if item.state in savings.ALIVE and _lacks(item, desk):
-                since = missing[item.pool] = self._missing.get(item.pool, now)
-                if newest <= since and now - since < MOST_WAIT:
+            if item.state in savings.ALIVE and _may_come(item, desk, listed):
+                since = waiting[item.pool] = self._waiting.get(item.pool, now)
+                if now - since < MOST_WAIT:
                     end = min(end, item.launched)
-        self._missing = {pool: since for pool, since in self._missing.items() if not _is_in(pool, fleet)} | missing
+        self._waiting = {pool: since for pool, since in self._waiting.items() if not _is_in(pool, fleet)} | waiting
         return end
 
     def ends(self, fleet: Fleet) -> list[InstanceSeen]:
@@ -89,12 +86,14 @@ def _is_in(pool: Pool, fleet: Fleet) -> bool:
     return pool.account == fleet.account and pool.region == fleet.region
 
 
-def _lacks(item: Instance, desk: Desk) -> bool:
-    """Whether a price is missing that money would be counted by."""
+def _may_come(item: Instance, desk: Desk, listed: Set[tuple[str, str]]) -> bool:
+    """Whether a price is missing because nobody has asked yet. listed: (region, product) whose list prices are read."""
     pool = item.pool
-    if (pool.region, pool.instance_type, pool.product) not in desk.list_prices:
+    if (pool.region, pool.product) not in listed:
         return True
-    return item.lifecycle == "spot" and pool not in desk.spot_prices
+    if item.lifecycle != "spot" or pool in desk.spot_prices:
+        return False
+    return (pool.instance_type, pool.product) not in desk.price_looks.get((pool.account, pool.region), frozenset())
 
 
 def with_forced(fleet: Fleet, forced: Mapping[str, bool]) -> Fleet:

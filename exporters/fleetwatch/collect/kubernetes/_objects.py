@@ -10,7 +10,7 @@ import msgspec
 
 from fleetwatch.records.kubernetes import Requirement, Selector
 
-_NUMBER = re.compile(r"([+-]?[0-9.]+)([a-zA-Z]*)([+-]?[0-9]*)")
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
 _SUFFIXES = {
     "": 1.0,
     **{suffix: 10.0**power for suffix, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)},
@@ -83,15 +83,10 @@ def nanoseconds(text: str | None) -> int | None:
 @lru_cache(maxsize=4096)  # a cluster's pods ask for a few dozen different amounts
 def quantity(text: str) -> float:
     """Value of a resource quantity: `250m` is 0.25, `1Gi` is 1073741824. Raises ValueError for what is none."""
-    found = _NUMBER.fullmatch(text)
+    found = _QUANTITY.fullmatch(text)
     if found is None:
         raise ValueError(f'expected a quantity like 250m or 1Gi, got "{text}"')
-    number, suffix, exponent = found.groups()
-    if exponent or suffix == "e":
-        return float(text)  # 1e3, 1E3
-    if suffix not in _SUFFIXES:
-        raise ValueError(f'expected a quantity like 250m or 1Gi, got "{text}"')
-    return float(number) * _SUFFIXES[suffix]
+    return float(found[1]) * _SUFFIXES[found[2] or ""]
 
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "habana.ai/gaudi", "aws.amazon.com/neuron")

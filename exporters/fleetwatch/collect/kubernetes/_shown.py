@@ -133,10 +133,10 @@ def _of_node(view: View, node: Fact) -> Iterator[Sample]:
         yield kubernetes.NODE_UNSCHEDULABLE(1, **where)
     if view.pods is not None:
         asked = view.requested.get(node.name, _NONE)
-        for place, resource in enumerate(kubernetes.RESOURCE.one_of):
+        for place, capacity in enumerate(kubernetes.CAPACITY.one_of):
             there = node.allocatable[place]
             if there > 0:
-                yield kubernetes.NODE_IDLE(max(0.0, 1 - asked[place] / there), resource=resource, **where)
+                yield kubernetes.NODE_IDLE(max(0.0, 1 - asked[place] / there), capacity=capacity, **where)
     if view.readiness is not None:
         drain = view.readiness[node.name]
         yield kubernetes.DRAIN_READY(int(drain.ready), **where)

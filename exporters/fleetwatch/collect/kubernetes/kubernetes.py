@@ -91,8 +91,9 @@ class Kubernetes:
         for resource, watch in cluster.watches.items():
             yield kubernetes.WATCH_AGE(cluster.age(resource), cluster=name, resource=resource)
             yield kubernetes.WATCH_OBJECTS(known[resource], cluster=name, resource=resource)
-            for cause in kubernetes.RESTART.one_of:
-                yield kubernetes.WATCH_RESTARTS(watch.restarts[cause], cluster=name, resource=resource, cause=cause)
+            for trigger in kubernetes.RESTART.one_of:
+                restarts = watch.restarts[trigger]
+                yield kubernetes.WATCH_RESTARTS(restarts, cluster=name, resource=resource, trigger=trigger)
         events, evictions = cluster.state.counts()
         yield from self._counted.samples(kubernetes.EVENTS, {(name, *key): value for key, value in events.items()})
         yield from self._counted.samples(

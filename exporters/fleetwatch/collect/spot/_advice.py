@@ -3,21 +3,23 @@
     {"ranges": [{"index": 0, "label": "<5%", "max": 5}, …],
      "spot_advisor": {"us-east-1": {"Linux": {"m7g.large": {"s": 61, "r": 1}, …}, "Windows": …}, …}}
 
-s: savings in percent; r: index of a range of interruptions a month. AWS documents neither, so all is looked at before
-any of it is believed.
+s: savings in percent, below 0 where spot is dearer; r: index of a range of interruptions a month. AWS documents
+neither, so all is looked at before any of it is believed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from fleetwatch.catalogue.spot import OS
 from fleetwatch.records.spot import Advice
 
 RANGES = (5, 11, 16, 22, 100)
 """Ends of the ranges in percent, as the reckoning of risks takes them."""
+LEAST = -1000
+"""Percent. Some types are dearer as spot than on demand; ten times as dear is no saving but another unit."""
 
 
 def read(body: bytes, at: int) -> dict[tuple[str, str, str], Advice]:
@@ -33,20 +35,31 @@ def read(body: bytes, at: int) -> dict[tuple[str, str, str], Advice]:
         for system in OS.one_of:
             types = _field(systems, system, dict, f"spot_advisor.{region}.")
             for kind, told in types.items():
-                advice[region, kind, system] = _advice(told, f"spot_advisor.{region}.{system}.{kind}", at)
+                advice[region, kind, system] = _advice(told, at) or _wrong(told, (region, system, kind))
     if not advice:
         raise ValueError("spot_advisor: expected regions with types, got none")
     return advice
 
 
-def _advice(told: Any, where: str, at: int) -> Advice:
+def _advice(told: Any, at: int) -> Advice | None:
+    """None for what is none. In the usual case nothing is put into words: there are 25,000 of them."""
+    if type(told) is not dict:
+        return None
+    bucket, savings = told.get("r"), told.get("s")
+    if type(bucket) is not int or type(savings) is not int:
+        return None
+    if not (0 <= bucket < len(RANGES) and LEAST <= savings <= 100):
+        return None
+    return Advice(bucket, savings / 100, at)
+
+
+def _wrong(told: Any, path: tuple[str, str, str]) -> NoReturn:
+    where = ".".join(("spot_advisor", *path))
     bucket = _field(told, "r", int, f"{where}.")
     if not 0 <= bucket < len(RANGES):
         raise ValueError(f"{where}.r: expected 0 to {len(RANGES) - 1}, got {bucket}")
     savings = _field(told, "s", int, f"{where}.")
-    if not 0 <= savings <= 100:
-        raise ValueError(f"{where}.s: expected percent, 0 to 100, got {savings}")
-    return Advice(bucket, savings / 100, at)
+    raise ValueError(f"{where}.s: expected percent, {LEAST} to 100, got {savings}")
 
 
 def _check_ranges(ranges: list[Any]) -> None:

@@ -88,9 +88,10 @@ class Demand(NamedTuple):
     def regions(self) -> frozenset[str]:
         return frozenset(self.products) | {where for where, _ in self.wanted}
 
-    def shown(self) -> set[tuple[str, str]]:
-        """(region, type) of what runs and of alternates."""
-        return {(pool.region, pool.instance_type) for pool in self.running} | self.wanted
+
+def shown(wanted: Demand, desk: Desk) -> list[tuple[str, str, str]]:
+    """(region, type, product) of machines that run, and of alternates that are shown."""
+    return sorted({(pool.region, pool.instance_type, pool.product) for pool in wanted.running | desk.alternates})
 
 
 def demand(desk: Desk) -> Demand:

@@ -52,7 +52,7 @@ def changed(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns
     except OSError as error:
-        raise ValueError(f"{SETTING}: {file} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def of_file(file: Path, at: int) -> Table:
@@ -61,11 +61,11 @@ def of_file(file: Path, at: int) -> Table:
         with file.open(encoding="utf-8") as source:
             text = source.read(LARGEST + 1)
     except OSError as error:
-        raise ValueError(f"{SETTING}: {file} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{SETTING}: {file}: expected text in UTF-8") from None
+        raise ValueError(f"{file}: expected text in UTF-8") from None
     if len(text) > LARGEST:
-        raise ValueError(f"{SETTING}: {file}: expected at most {LARGEST} characters, got more")
+        raise ValueError(f"{file}: expected at most {LARGEST} characters, got more")
     return read(text, str(file), at)
 
 

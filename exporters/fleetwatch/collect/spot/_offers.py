@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from fleetwatch.aws.calls import Trouble
 from fleetwatch.aws.session import Call
 from fleetwatch.collect.spot._ask import pages
 from fleetwatch.collect.spot._usd import nano_usd
@@ -85,6 +86,9 @@ def ask(call: Call, region: str, product: str) -> Offers:
     for kind, prices in found.items():
         if len(prices) > 1:
             wrong.append(f"{kind}: expected one price, got {len(prices)}")
+    if not found and not wrong:
+        # Every region has machines for hire: what says otherwise is not believed for a day.
+        raise Trouble("error", f"pricing:{OPERATION} of {region} ({product}): expected prices, got none", "")
     return Offers({kind: prices.pop() for kind, prices in found.items() if len(prices) == 1}, wrong)
 
 

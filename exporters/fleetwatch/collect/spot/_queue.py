@@ -72,7 +72,8 @@ class Queue:
             messages = self._receive(wait)
             if not messages:
                 break
-            wait = 0
+            # Without any, SQS looks into some of its servers alone, and may tell of nothing though there is something.
+            wait = min(wait, 1)
             try:
                 troubles += self._take(messages, commit)
             except CommitError as error:

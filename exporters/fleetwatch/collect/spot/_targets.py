@@ -34,6 +34,7 @@ class Targets(Generic[R]):
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._accounts: dict[Target, str] = {}
+        self._known: set[Where] = set()
         self._hanging: set[Target] = set()
         self._failed: set[Target] = set()
 
@@ -42,7 +43,7 @@ class Targets(Generic[R]):
         try:
             targets = aws.targets()
         except Trouble as trouble:
-            return Answers({}, [trouble], frozenset())
+            return Answers({}, [trouble], frozenset(self._known))
         # Those that failed come last: they take their time, and the others must not wait for it.
         ordered = sorted(targets, key=lambda target: target in self._failed)
 
@@ -60,6 +61,7 @@ class Targets(Generic[R]):
             if isinstance(answer, tuple):
                 where, found[where] = answer
                 self._accounts[target] = where.account
+                self._known.add(where)
                 continue
             self._failed.add(target)
             troubles.append(trouble_of(answer, target))

@@ -98,7 +98,7 @@ class CapacityManager:
                 number = aws.number(target, self._calls)
             except Trouble as trouble:
                 first = first or trouble
-                if trouble.cause in ("unreachable", "throttled"):
+                if trouble.cause in ("unreachable", "throttled", "held_back"):
                     break  # the next would wait as long for nothing
                 continue
             return _Answer(number, target, figures)

@@ -25,6 +25,7 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here, SpotAccess
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, source
 from fleetwatch.collect.spot import _ec2
+from fleetwatch.collect.spot._sums import Sums
 from fleetwatch.collect.spot._targets import Targets, Where
 from fleetwatch.records.spot import Fleet, Instance, Pool, Shape, SpotRequest
 
@@ -57,6 +58,7 @@ class Ec2Fleet:
         self._desk = here.desk
         self._calls = Calls("ec2_fleet")
         self._targets: Targets[_Look] = Targets(self._calls)
+        self._sums = Sums(here.ai_services.limits)
         self._failures: Counter[Where] = Counter()
         self._missed: Counter[Where] = Counter()
         self._zones_at: dict[Where, float] = {}
@@ -80,8 +82,7 @@ class Ec2Fleet:
             if self._failures[where] > KEPT_CYCLES:
                 self._desk.fleets.pop(where, None)
         self._forget_errors()
-        for fleet in list(self._desk.fleets.values()):
-            yield from _samples(fleet)
+        yield from self._sums.of(sample for fleet in list(self._desk.fleets.values()) for sample in _samples(fleet))
         yield from self._calls.samples()
         if troubles:
             raise incomplete(troubles)
@@ -147,11 +148,10 @@ class Ec2Fleet:
         return found, no_capacity, False
 
     def _shapes(self, call: Call, region: str, used: set[str], troubles: list[Trouble]) -> dict[str, Shape]:
-        """Of types in use, and of those that are wanted in the region, where they are not known."""
+        """Of types in use that are not known; all others are read by `instance_types`."""
         now = self._here.clock()
-        wanted = used | {kind for where, kind in list(self._desk.wanted) if where == region}
-        again = {kind for kind in wanted if now - self._absent.get((region, kind), float("-inf")) < ZONES_AGAIN}
-        missing = sorted(wanted - set(self._desk.shapes) - again - {""})
+        again = {kind for kind in used if now - self._absent.get((region, kind), float("-inf")) < ZONES_AGAIN}
+        missing = sorted(used - set(self._desk.shapes) - again - {""})
         found: dict[str, Shape] = {}
         try:
             for first in range(0, len(missing), _ec2.TYPES_PAGE):

@@ -21,6 +21,7 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, source
 from fleetwatch.collect.spot._ask import pages
+from fleetwatch.collect.spot._sums import Sums
 from fleetwatch.collect.spot._targets import Targets, Where
 from fleetwatch.records.spot import Instance
 
@@ -38,7 +39,9 @@ BACK = 1800
 
 
 class _Load(NamedTuple):
-    samples: list[Sample]
+    use: list[Sample]
+    """Processor use times processors."""
+    processors: list[Sample]
     at: float
     """When it was asked for, Unix seconds."""
     failures: int = 0
@@ -52,6 +55,7 @@ class Ec2Load:
         self._here = here
         self._calls = Calls("ec2_load")
         self._targets: Targets[_Load | None] = Targets(self._calls)
+        self._sums = Sums(here.ai_services.limits)
         self._loads: dict[Where, _Load] = {}
 
     def __call__(self) -> Iterator[Sample]:
@@ -65,10 +69,9 @@ class Ec2Load:
         answers = self._targets.ask(aws, look, PATIENCE)
         self._loads |= {where: load for where, load in answers.found.items() if load is not None}
         for where in answers.failed & set(self._loads):
-            samples, at, failures = self._loads[where]
-            self._loads[where] = _Load(samples if failures < KEPT_CYCLES else [], at, failures + 1)
-        for load in self._loads.values():
-            yield from load.samples
+            load = self._loads[where]
+            self._loads[where] = load._replace(failures=load.failures + 1)
+        yield from self._samples()
         yield from self._calls.samples()
         if answers.troubles:
             raise incomplete(answers.troubles)
@@ -86,7 +89,18 @@ class Ec2Load:
         if before is not None and not before.failures and 0 <= now - before.at < PERIOD:
             return before
         machines = [item for item in fleet.instances if item.state == "running"]
-        return _Load(list(_samples(where, machines, self._read(call, machines))), now)
+        return _Load(*_weighed(where, machines, self._read(call, machines)), now)
+
+    def _samples(self) -> Iterator[Sample]:
+        loads = [load for load in self._loads.values() if load.failures <= KEPT_CYCLES]
+        processors = self._sums.of(item for load in loads for item in load.processors)
+        weights = {item.labels: item.value for item in processors}
+        sums: dict[tuple[str, ...], float] = {}
+        for item in (item for load in loads for item in load.use):
+            labels = self._sums.labels(item)
+            sums[labels] = sums.get(labels, 0.0) + item.value
+        for labels, total in sorted(sums.items()):
+            yield Sample(spot.LOAD, labels, total / weights[labels])
 
     def _read(self, call: Call, machines: Sequence[Instance]) -> dict[str, float]:
         """Machine -> processor use, 0 to 1. Raises Trouble."""
@@ -127,16 +141,15 @@ def _values(page: Mapping[str, Any], machines: Sequence[Instance]) -> dict[str, 
     return found
 
 
-def _samples(where: Where, machines: Sequence[Instance], use: Mapping[str, float]) -> Iterator[Sample]:
-    sums: dict[tuple[str, str, str], tuple[float, int]] = {}
+def _weighed(where: Where, machines: Sequence[Instance], use: Mapping[str, float]) -> tuple[list[Sample], list[Sample]]:
+    """Of machines with a value: use times processors, and processors."""
+    uses: list[Sample] = []
+    processors: list[Sample] = []
     for item in machines:
-        if item.id not in use:
-            continue
-        # One whose type is not known counts as one processor.
-        weight = item.vcpus or 1
-        key = (item.team, item.workload, item.lifecycle)
-        total, weights = sums.get(key, (0.0, 0))
-        sums[key] = (total + use[item.id] * weight, weights + weight)
-    for (team, workload, lifecycle), (total, weights) in sorted(sums.items()):
-        labels = {"team": team, "workload": workload, "lifecycle": lifecycle}
-        yield spot.LOAD(total / weights, **where._asdict(), **labels)
+        if item.id in use:
+            # One whose type is not known counts as one processor.
+            weight = item.vcpus or 1
+            labels = {**where._asdict(), "team": item.team, "workload": item.workload, "lifecycle": item.lifecycle}
+            uses.append(spot.LOAD(use[item.id] * weight, **labels))
+            processors.append(spot.LOAD(weight, **labels))
+    return uses, processors

@@ -24,7 +24,7 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import NoData, source
 from fleetwatch.collect.spot import _kept, _list_table, _offers
-from fleetwatch.collect.spot._ask import Demand, demand, trouble_of, wrong_rows
+from fleetwatch.collect.spot._ask import Demand, demand, shown, trouble_of, wrong_rows
 from fleetwatch.collect.spot._list_table import Key, Table
 from fleetwatch.records.spot import ListPrice
 
@@ -147,7 +147,8 @@ class OnDemandPrices:
                 self._own = at, _list_table.of_file(file, at)
         except ValueError as error:
             # What was read before still stands, and grows old.
-            return self._own[1] if self._own is not None else Table({}), [Trouble("error", str(error), fix)]
+            trouble = Trouble("error", f"{_list_table.SETTING}: {error}", fix)
+            return self._own[1] if self._own is not None else Table({}), [trouble]
         wrong = wrong_rows(_list_table.SETTING, self._own[1].wrong)
         return self._own[1], [Trouble("error", wrong.why, fix)] if wrong is not None else []
 
@@ -179,12 +180,11 @@ class OnDemandPrices:
 
     def _samples(self, wanted: Demand) -> Iterator[Sample]:
         now, prices = int(self._here.clock() * NANO), self._here.desk.list_prices
-        for region, kind in sorted(wanted.shown()):
-            for product in sorted(wanted.products_of(region)):
-                price = prices.get((region, kind, product))
-                if price is not None:
-                    labels = {"region": region, "instance_type": kind, "product": product, "source": price.source}
-                    yield spot.ON_DEMAND_AGE(max(0, now - price.at) / NANO, **labels)
+        for region, kind, product in shown(wanted, self._here.desk):
+            price = prices.get((region, kind, product))
+            if price is not None:
+                labels = {"region": region, "instance_type": kind, "product": product, "source": price.source}
+                yield spot.ON_DEMAND_AGE(max(0, now - price.at) / NANO, **labels)
 
     def _load(self) -> dict[_Of, _Held]:
         held = _kept.load(self._file, VERSION)

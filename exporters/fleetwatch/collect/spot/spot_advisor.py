@@ -20,9 +20,8 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import NoData, source
 from fleetwatch.collect.spot import _advice, _kept
-from fleetwatch.collect.spot._ask import demand
+from fleetwatch.collect.spot._ask import demand, shown
 from fleetwatch.collect.spot._download import Failed, Seen, download
-from fleetwatch.records.spot import Advice
 
 FRESH = 6 * 3600.0
 """Seconds from one question to the next; AWS changes the file about once a day."""
@@ -148,14 +147,14 @@ class SpotAdvisor:
         if not advice:
             return
         yield spot.ADVISOR_AGE(max(0.0, self._here.clock() - self._read_at))
-        wanted = demand(self._here.desk)
-        for region, kind in sorted(wanted.shown()):
-            for system in sorted({_system(product) for product in wanted.products_of(region)}):
-                told: Advice | None = advice.get((region, kind, system))
-                if told is not None:
-                    labels = {"region": region, "instance_type": kind, "os": system}
-                    yield spot.ADVISOR_BUCKET(told.bucket, **labels)
-                    yield spot.ADVISOR_SAVINGS(told.savings, **labels)
+        desk = self._here.desk
+        seen = {(region, kind, _system(product)) for region, kind, product in shown(demand(desk), desk)}
+        for region, kind, system in sorted(seen):
+            told = advice.get((region, kind, system))
+            if told is not None:
+                labels = {"region": region, "instance_type": kind, "os": system}
+                yield spot.ADVISOR_BUCKET(told.bucket, **labels)
+                yield spot.ADVISOR_SAVINGS(told.savings, **labels)
 
 
 def _system(product: str) -> str:

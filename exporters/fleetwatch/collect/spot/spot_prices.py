@@ -9,7 +9,7 @@ since the last look. A region that fails keeps its prices, which grow old, and h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -44,12 +44,14 @@ AGAIN = 60.0
 HISTORY = 7 * 86_400 * NANO
 OVERLAP = 3600 * NANO
 """Read again at each look: what came late. EC2 tells the price that was valid at the start in any case."""
+LINGER = 3600.0
+"""Seconds for which prices of what is used or wanted no more are read on: its last hours are yet to be reckoned."""
 PATIENCE = 120.0
 """Seconds for all regions together; the source's own time-out is a little longer."""
-TYPES = 100
-"""Of one request."""
+TYPES = 50
+"""Of one request, with all its pages: what is read of them counts where the next ones fail."""
 PAGES = 200
-"""Of a request, each of ROWS rows: seven days of a hundred types in six zones, fifty steps a day."""
+"""Of a request, each of ROWS rows: seven days of fifty types in six zones, ninety steps a day."""
 ROWS = 1000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,9 +65,14 @@ class _Region:
     """What is known of a target."""
 
     account: str
+    region: str
+    used: dict[_Key, float] = field(default_factory=dict)
+    """What is asked for, and when it was last used or wanted, Unix seconds."""
     prices: dict[Pool, SpotPrices] = field(default_factory=dict)
     read: dict[_Key, int] = field(default_factory=dict)
-    """Up to when prices are known, Unix nanoseconds."""
+    """Up to when prices are known, Unix nanoseconds. What EC2 has told nothing of is not here."""
+    asked: frozenset[_Key] = frozenset()
+    """Those that EC2 has answered for, also with nothing."""
     troubles: list[Trouble] = field(default_factory=list)
     tried: float = float("-inf")
     pause: float = 0.0
@@ -73,18 +80,19 @@ class _Region:
     def is_due(self, now: float, keys: Collection[_Key]) -> bool:
         """A clock that was set back asks again."""
         waits = self.tried <= now < self.tried + self.pause
-        is_new = self.pause == ASK_EVERY and any(key not in self.read for key in keys)
+        is_new = self.pause == ASK_EVERY and not self.asked.issuperset(keys)
         return bool(keys) and (is_new or not waits)
 
 
 class _Answer(NamedTuple):
-    """Of a look at a target. at: when it began, Unix nanoseconds."""
+    """Of a look at a target. at: when it began, Unix nanoseconds; keys: what was read; trouble: why not all."""
 
     account: str
     at: int
     keys: frozenset[_Key]
     steps: Mapping[Pool, list[PriceStep]]
     wrong: Trouble | None
+    trouble: Trouble | None
 
 
 @source(interval=15, timeout=150)
@@ -95,8 +103,8 @@ class SpotPriceHistory:
         self._here = here
         self._calls = Calls("spot_prices")
         self._regions: dict[Target, _Region] = {}
-        self._lost: dict[Target, Trouble] = {}
-        """Targets whose account's number is not known."""
+        self._lost: dict[Target, tuple[float, Trouble]] = {}
+        """Targets whose account's number is not known, and when it was asked for."""
         self._hanging: set[Target] = set()
         self._demand = demand(here.desk)
 
@@ -112,12 +120,10 @@ class SpotPriceHistory:
             targets, troubles = list(self._regions), [trouble]
         now = self._here.clock()
         self._demand = demand(self._here.desk)
-        due = [
-            item
-            for item in targets
-            if (region := self._regions.get(item)) is None
-            or region.is_due(now, self._keys(region.account, item.region))
-        ]
+        for region in self._regions.values():
+            region.used |= dict.fromkeys(self._in_demand(region.account, region.region), now)
+            region.used = {key: at for key, at in region.used.items() if 0 <= now - at < LINGER}
+        due = [item for item in targets if self._is_due(item, now)]
         # Those that failed come last: they take their time, and the others must not wait for it.
         due.sort(key=lambda item: item not in self._regions or bool(self._regions[item].troubles))
         for target, answer in each(due, lambda item: self._ask(aws, item), PATIENCE, self._hanging).items():
@@ -127,18 +133,21 @@ class SpotPriceHistory:
         self._here.desk.spot_prices = {
             pool: prices for item in self._regions.values() for pool, prices in item.prices.items()
         }
+        self._here.desk.price_looks = {(item.account, item.region): item.asked for item in self._regions.values()}
         yield from self._samples(self._here.clock())
         yield from self._calls.samples()
-        troubles += [*self._lost.values(), *(trouble for item in self._regions.values() for trouble in item.troubles)]
+        troubles += [trouble for _, trouble in self._lost.values()]
+        troubles += [trouble for item in self._regions.values() for trouble in item.troubles]
         if troubles:
             raise incomplete(troubles)
 
     def _is_due(self, target: Target, now: float) -> bool:
         region = self._regions.get(target)
-        return region is None or region.is_due(now, self._keys(region.account, target.region))
+        if region is None:
+            return not 0 <= now - self._lost.get(target, (float("-inf"),))[0] < AGAIN
+        return region.is_due(now, region.used)
 
-    def _keys(self, account: str, region: str) -> frozenset[_Key]:
-        """What is asked for."""
+    def _in_demand(self, account: str, region: str) -> frozenset[_Key]:
         products = self._demand.products_of(region)
         return frozenset((kind, name) for kind in self._demand.types_of(account, region) for name in products)
 
@@ -146,59 +155,77 @@ class SpotPriceHistory:
         """In a thread of its own: it reads what is known and changes nothing. Raises Trouble."""
         at = int(self._here.clock() * NANO)
         account = account_of(aws, target, self._calls)
-        keys = self._keys(account, target.region)
-        known = self._regions[target].read if target in self._regions else {}
-        fresh = {key for key in keys if key not in known}
-        rows: list[dict[str, Any]] = []
+        region = self._regions.get(target) or _Region(account, target.region)
+        keys = self._in_demand(account, target.region) | region.used.keys()
         call = aws.caller(API, target, self._calls)
-        # New ones from seven days ago on, the others from where they are known.
-        rows += _rows(call, fresh, at - HISTORY)
-        rest = keys - fresh
-        rows += _rows(call, rest, max(at - HISTORY, min((known[key] for key in rest), default=at) - OVERLAP))
-        steps: dict[Pool, list[PriceStep]] = {}
-        wrong: list[str] = []
-        zones = self._here.desk.zones.get((account, target.region))
-        for row in rows:
+        rows: list[dict[str, Any]] = []
+        done: set[_Key] = set()
+        trouble: Trouble | None = None
+        for some, start in self._parts(account, region, keys, at):
             try:
-                pool, step = _step(row, account, target.region, zones)
-            except LookupError:
-                continue  # a zone that is not open to the account
-            except ValueError as error:
-                wrong.append(str(error))
-                continue
-            if (pool.instance_type, pool.product) in keys:
-                steps.setdefault(pool, []).append(step)
-        return _Answer(account, at, keys, steps, wrong_rows(f"{API}:{OPERATION} in {target}", wrong))
+                rows += _rows(call, some, start)
+            except Trouble as found:
+                if not done:
+                    raise
+                trouble = found  # what was read before still counts
+                break
+            done |= some
+        steps, wrong = _steps(rows, region, self._here.desk.zones.get((account, target.region)))
+        steps = {pool: found for pool, found in steps.items() if (pool.instance_type, pool.product) in done}
+        rows_wrong = wrong_rows(f"{API}:{OPERATION} in {target}", wrong)
+        return _Answer(account, at, frozenset(done), steps, rows_wrong, trouble)
+
+    def _parts(self, account: str, region: _Region, keys: Collection[_Key], at: int) -> Iterator[tuple[set[_Key], int]]:
+        """What to ask for together, and from when on: known ones from where they are, new ones with their history.
+
+        Those in use come before alternates.
+        """
+        used = self._demand.types.get((account, region.region), frozenset())
+        known = [key for key in keys if key in region.read]
+        since = max(at - HISTORY, min((region.read[key] for key in known), default=at) - OVERLAP)
+        for some, start in ((known, since), ([key for key in keys if key not in region.read], at - HISTORY)):
+            types = sorted({kind for kind, _ in some}, key=lambda kind: (kind not in used, kind))
+            for first in range(0, len(types), TYPES):
+                part = types[first : first + TYPES]
+                yield {key for key in some if key[0] in part}, start
 
     def _take(self, target: Target, answer: _Answer | Exception, now: float) -> None:
         if not isinstance(answer, _Answer):
             region = self._regions.get(target)
             trouble = trouble_of(answer, target)
             if region is None:
-                self._lost[target] = trouble
+                self._lost[target] = now, trouble
             else:
                 region.troubles, region.tried, region.pause = [trouble], now, AGAIN
             return
         self._lost.pop(target, None)
-        region = self._regions.setdefault(target, _Region(answer.account))
-        region.account, region.troubles = answer.account, [answer.wrong] if answer.wrong else []
-        region.tried, region.pause = now, ASK_EVERY
-        region.read.update(dict.fromkeys(answer.keys, answer.at))
+        region = self._regions.setdefault(target, _Region(answer.account, target.region))
+        region.used |= dict.fromkeys(answer.keys - region.used.keys(), now)
+        region.account = answer.account
+        region.troubles = [found for found in (answer.wrong, answer.trouble) if found is not None]
+        region.tried, region.pause = now, AGAIN if answer.trouble is not None else ASK_EVERY
+        region.asked |= answer.keys
+        region.read.update({(pool.instance_type, pool.product): answer.at for pool in answer.steps})
         if not answer.wrong:  # EC2 tells a price of each pool that it has
-            gone = region.prices.keys() - answer.steps.keys() - self._demand.running
-            region.prices = {pool: prices for pool, prices in region.prices.items() if pool not in gone}
+            told = answer.steps.keys() | self._demand.running
+            region.prices = {
+                pool: prices
+                for pool, prices in region.prices.items()
+                if pool in told or (pool.instance_type, pool.product) not in answer.keys
+            }
         for pool, steps in answer.steps.items():
             before = region.prices.get(pool)
             known = merged(before.steps if before is not None else (), steps, since=answer.at - HISTORY)
             region.prices[pool] = SpotPrices(known, answer.at)
 
     def _forget(self, target: Target) -> None:
-        """Types that nobody uses or wants any more, and their pools."""
+        """What nobody has used or wanted for a while."""
         region = self._regions.get(target)
         if region is None:
             return
-        keys = self._keys(region.account, target.region)
+        keys = region.used.keys()
         region.read = {key: at for key, at in region.read.items() if key in keys}
+        region.asked &= keys
         region.prices = {
             pool: prices for pool, prices in region.prices.items() if (pool.instance_type, pool.product) in keys
         }
@@ -218,17 +245,34 @@ class SpotPriceHistory:
 
 def _rows(call: Call, keys: Collection[_Key], start: int) -> Iterator[dict[str, Any]]:
     """Rows of the history of these types and products since then. Raises Trouble."""
-    types = sorted({kind for kind, _ in keys})
-    products = sorted({product for _, product in keys})
-    for first in range(0, len(types), TYPES):
-        parameters = {
-            "InstanceTypes": types[first : first + TYPES],
-            "ProductDescriptions": [name for product in products for name in (product, product + VPC)],
-            "StartTime": _EPOCH + timedelta(microseconds=start // 1000),
-            "MaxResults": ROWS,
-        }
-        for page in pages(call, OPERATION, parameters, PAGES):
-            yield from page.get("SpotPriceHistory") or ()
+    parameters = {
+        "InstanceTypes": sorted({kind for kind, _ in keys}),
+        "ProductDescriptions": [
+            name for product in sorted({name for _, name in keys}) for name in (product, product + VPC)
+        ],
+        "StartTime": _EPOCH + timedelta(microseconds=start // 1000),
+        "MaxResults": ROWS,
+    }
+    for page in pages(call, OPERATION, parameters, PAGES):
+        yield from page.get("SpotPriceHistory") or ()
+
+
+def _steps(
+    rows: Sequence[Mapping[str, Any]], region: _Region, zones: Mapping[str, str] | None
+) -> tuple[dict[Pool, list[PriceStep]], list[str]]:
+    """Steps by pool, and what is wrong with the others. Raises Trouble where no zone of the account is known."""
+    steps: dict[Pool, list[PriceStep]] = {}
+    wrong: list[str] = []
+    for row in rows:
+        try:
+            pool, step = _step(row, region.account, region.region, zones)
+        except LookupError:
+            continue  # a zone that is not open to the account
+        except ValueError as error:
+            wrong.append(str(error))
+            continue
+        steps.setdefault(pool, []).append(step)
+    return steps, wrong
 
 
 def _step(row: Mapping[str, Any], account: str, region: str, zones: Mapping[str, str] | None) -> tuple[Pool, PriceStep]:

@@ -23,8 +23,8 @@ QUIET: Final = 60 * 10**9
 HELD: Final = 900 * 10**9
 MOST: Final = 100_000
 """Rows in the file, some 30 MB; past it the oldest go."""
-AT_ONCE: Final = 500
-"""Takings settled in one transaction, some 20 ms."""
+AT_ONCE: Final = 200
+"""Takings settled in one transaction, some 50 ms; the others a second later."""
 PRUNE_ROWS: Final = 5000
 _PUT: Final = f"INSERT OR REPLACE INTO spot_interruptions VALUES ({', '.join('?' * 27)})"
 _OLD: Final = "SELECT * FROM spot_interruptions WHERE instance = ? AND NOT closed ORDER BY began"

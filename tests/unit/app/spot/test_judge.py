@@ -110,11 +110,8 @@ def test_a_new_pool_waits_for_its_price(court: Court) -> None:
     assert court.total(spot.SPEND) == 40_000_000 + 25_000_000
 
 
-def test_a_price_that_does_not_come_is_unpriced_and_not_spend(court: Court) -> None:
-    court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
-    court.look()
-    court.now += 15 * SECOND
-    court.read()
+def test_a_price_that_there_is_not_is_unpriced_and_not_spend(court: Court) -> None:
+    """Prices of the type were read in all zones, and there was none in the second."""
     court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
     shown = court.look()
     assert values(shown, spot.PRICE_MISSING, az_id="use1-az2", price="spot") == [1]
@@ -122,10 +119,24 @@ def test_a_price_that_does_not_come_is_unpriced_and_not_spend(court: Court) -> N
     court.read()
     court.fleet(machine(1), machine(2, pool(zone="use1-az2")))
     court.look()
-    ran = HOUR + 15 * SECOND
-    assert court.total(spot.UNPRICED_HOURS, price="spot") == ran
-    assert court.total(spot.SPEND) == pytest.approx(40_000_000 * ran / HOUR, abs=1)
-    assert court.total(spot.EQUIVALENT) == pytest.approx(100_000_000 * ran / HOUR, abs=1)
+    assert court.total(spot.UNPRICED_HOURS, price="spot") == HOUR
+    assert court.total(spot.SPEND) == 40_000_000
+    assert court.total(spot.EQUIVALENT) == 100_000_000
+    assert court.total(spot.INSTANCE_HOURS) == 2 * HOUR
+
+
+def test_a_price_that_nobody_can_read_is_not_waited_for_for_ever(court: Court) -> None:
+    """Prices of a new type are not read: after a quarter of an hour its time is unpriced; all other has a price."""
+    court.fleet(machine(1))
+    court.look()
+    new = pool("c7g.large")
+    for _ in range(3):
+        court.now += 600 * SECOND
+        court.read()
+        court.fleet(machine(1), machine(2, new, launched=NOON))
+        court.look()
+    assert court.total(spot.SPEND) == 20_000_000
+    assert court.total(spot.UNPRICED_HOURS) == HOUR // 2
 
 
 def test_what_is_gone_is_gone_at_the_next_look(court: Court) -> None:

@@ -57,7 +57,7 @@ class Watcher:
 
 @pytest.fixture
 def watch(api: KubeApi, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
-    """watch(pace=…, user={…}, **settings) begins to watch the server."""
+    """Begins to watch the server: watch(pace=…, user={…}, **settings)."""
     made: list[Watcher] = []
 
     def begin(pace: Pace = QUICK, user: dict[str, Any] | None = None, **settings: Any) -> Watcher:

@@ -15,7 +15,8 @@ from fleetwatch.collect.spot import _ec2
 from fleetwatch.records.spot import Pool, Shape
 
 ASKED = _ec2.Asked("prod", "us-east-1", {"us-east-1a": "use1-az6"}, SpotAccess(), 7)
-TIMES = st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC))
+NAIVE = datetime(1970, 1, 2)  # noqa: DTZ001 - hypothesis adds the zone itself
+TIMES = st.datetimes(NAIVE, NAIVE.replace(year=2100), timezones=st.just(UTC))
 
 
 def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from fleetwatch.aws import Account
 from fleetwatch.catalogue import spot
 from fleetwatch.catalogue.metric import NANO
+from fleetwatch.catalogue.metric import OTHER as REST
 from fleetwatch.collect import Here
 from fleetwatch.collect.here import SpotAccess
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData
@@ -88,10 +89,11 @@ def test_who_may_not_be_spot_is_not_eligible(ec2: Ec2) -> None:
     assert machines[database].cluster == "db"
 
 
-def test_types_that_are_wanted_are_looked_up_once_also_where_a_region_has_not_got_them(ec2: Ec2) -> None:
+def test_types_in_use_are_looked_up_once_also_where_ec2_does_not_know_them_any_more(ec2: Ec2) -> None:
     ec2.run("m7g.large")
+    ec2.run("g5.xlarge")
+    ec2.run("z9.huge")
     looks = Looks(Ec2Fleet, ec2)
-    looks.here.desk.wanted = {(REGION, "g5.xlarge"), (REGION, "z9.huge"), ("eu-west-1", "c7g.large")}
     looks.look()
     assert set(looks.here.desk.shapes) == {"m7g.large", "g5.xlarge"}
     assert looks.here.desk.shapes["g5.xlarge"].gpus == 1
@@ -225,6 +227,20 @@ def test_a_target_that_fails_keeps_its_last_facts_with_their_time_and_harms_no_o
     assert looks.total(spot.FLEET_INSTANCES) == 12
 
 
+def test_facts_go_also_where_no_region_is_known_any_more(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    ec2.run("m7g.large", 2)
+    looks = Looks(Ec2Fleet, ec2, regions=())
+    looks.look()
+    assert looks.total(spot.FLEET_INSTANCES) == 2
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    ec2.refuse("expired")  # so that the environment is looked at again
+    for _ in range(KEPT_CYCLES + 1):
+        looks.look(60)
+        assert looks.failure is not None
+    assert looks.series(spot.FLEET_INSTANCES) == {}
+
+
 def test_facts_that_are_too_old_go(ec2: Ec2) -> None:
     ec2.run("m7g.large", 2)
     looks = Looks(Ec2Fleet, ec2)
@@ -236,6 +252,15 @@ def test_facts_that_are_too_old_go(ec2: Ec2) -> None:
     looks.look(60)
     assert looks.series(spot.FLEET_INSTANCES) == {}
     assert looks.here.desk.fleets == {}
+
+
+def test_more_workloads_than_a_label_takes_are_added_up(ec2: Ec2) -> None:
+    for number in range(spot.WORKLOAD.at_most + 20):
+        ec2.run("m7g.large", 2, tags={"workload": f"w-{number:03}"})
+    looks = Looks(Ec2Fleet, ec2)
+    looks.look()
+    assert looks.total(spot.FLEET_INSTANCES, workload=REST) == 2 * 21
+    assert looks.total(spot.FLEET_INSTANCES) == 2 * (spot.WORKLOAD.at_most + 20)
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fleetwatch.aws.calls import Trouble
 from fleetwatch.catalogue import spot
 from fleetwatch.catalogue.metric import NANO
 from fleetwatch.collect.here import SpotAccess
 from fleetwatch.collect.runner import NoData
-from fleetwatch.collect.spot import _kept, _list_table, _offers
+from fleetwatch.collect.spot import _list_table, _offers
 from fleetwatch.collect.spot.on_demand_prices import FIRST_PAUSE, FRESH, OnDemandPrices
 from support_ec2 import Ec2, ec2
-from support_prices import DAY, Looks, fleet, instance
+from support_prices import DAY, POOL, Looks, fleet, instance
 
 __all__ = ["ec2"]
 
@@ -44,7 +40,8 @@ def test_list_prices_of_a_region_come_with_their_age(ec2: Ec2, golden: Callable[
     sold(ec2)
     looks = Looks(OnDemandPrices, ec2)
     fleet(looks.here, instance("m7g.large"), instance("m7g.metal"), instance("m7g.large", product="Windows"))
-    looks.here.desk.wanted = {("us-east-1", "c7g.large")}
+    looks.here.desk.wanted = {("us-east-1", "t3.nano")}
+    looks.here.desk.alternates = frozenset({POOL._replace(instance_type="c7g.large")})
     looks.look()
     looks.look(later=3600)
     assert looks.failure is None
@@ -324,123 +321,6 @@ def test_the_table_of_the_exporter_is_whole() -> None:
         round(float(row["usd_per_hour"]) * NANO) for row in rows
     )
     assert "2026-07-20" in file.with_suffix(".ORIGIN.txt").read_text()
-
-
-# The price list's own words
-
-
-def product(kind: object = "m7g.large", usd: object = "0.0816000000", **more: Any) -> str:
-    attributes = {"instanceType": kind, "licenseModel": "No License required", **more}
-    rate = {"unit": "Hrs", "pricePerUnit": {"USD": usd}}
-    terms = {"OnDemand": {"T": {"priceDimensions": {"R": rate}}}}
-    return json.dumps({"product": {"attributes": attributes}, "terms": terms})
-
-
-def answered(*texts: str, name: str = "Linux/UNIX") -> _offers.Offers:
-    """The products on the first of two lists."""
-    pages = iter([{"PriceList": list(texts)}, {"PriceList": []}])
-
-    def call(_operation: str, _parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return next(pages)
-
-    return _offers.ask(call, "us-east-1", name)
-
-
-def test_windows_with_its_licence_is_not_windows_without() -> None:
-    texts = [product(usd="0.2"), product(usd="0.1", licenseModel="Bring your own license")]
-    assert answered(*texts, name="Windows").prices == {"m7g.large": 200_000_000}
-    assert answered(*texts, name="Windows BYOL").prices == {"m7g.large": 100_000_000}
-
-
-def test_two_prices_of_a_type_are_none() -> None:
-    offers = answered(product(usd="0.1"), product(usd="0.2"), product("c7g.large"), product("c7g.large"))
-    assert offers.prices == {"c7g.large": LISTED}
-    assert offers.wrong == ["m7g.large: expected one price, got 2"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "?: "),
-        ("[]", "?: expected product.attributes.instanceType"),
-        ('{"product": {"attributes": {}}}', "?: expected product.attributes.instanceType"),
-        (product(usd="free"), "m7g.large: expected US dollars"),
-        (product(usd=None), "m7g.large: expected US dollars"),
-        (product(usd="1").replace('"USD"', '"CNY"'), "m7g.large: pricePerUnit: expected USD, got CNY"),
-    ],
-)
-def test_a_product_that_cannot_be_read_is_said_and_the_others_count(text: str, message: str) -> None:
-    offers = answered(text, product("c7g.large"))
-    assert offers.prices == {"c7g.large": LISTED}
-    assert len(offers.wrong) == 1
-    assert offers.wrong[0].startswith(message)
-
-
-@given(
-    st.recursive(
-        st.none() | st.text() | st.integers(),
-        lambda inner: (
-            st.lists(inner)
-            | st.dictionaries(
-                st.sampled_from(
-                    [
-                        "product",
-                        "attributes",
-                        "instanceType",
-                        "terms",
-                        "OnDemand",
-                        "priceDimensions",
-                        "unit",
-                        "pricePerUnit",
-                        "USD",
-                    ]
-                ),
-                inner,
-            )
-        ),
-    )
-)
-def test_no_answer_breaks_the_others(found: Any) -> None:
-    assert answered(json.dumps(found), product("c7g.large")).prices["c7g.large"] == LISTED
-
-
-def test_a_list_without_an_end_is_an_error() -> None:
-    tokens = iter(range(1000))
-
-    def call(_operation: str, _parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return {"PriceList": [], "NextToken": str(next(tokens))}
-
-    with pytest.raises(Trouble, match="expected at most 60 pages"):
-        _offers.ask(call, "us-east-1", "Linux/UNIX")
-
-
-# What is kept
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_what_is_kept_is_whole_or_not_there(tmp_path: Path, version: int) -> None:
-    file = tmp_path / "new" / "kept.json"
-    assert _kept.load(file, 1) is None
-    assert _kept.save(file, {"a": [1]}, version) is None
-    assert _kept.load(file, version) == {"version": version, "a": [1]}
-    assert _kept.load(file, 3) is None
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert [item.name for item in file.parent.iterdir()] == ["kept.json"]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "kept.json"
-    _kept.save(file, {"a": 1}, 1)
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    trouble = _kept.save(file, {"a": 2}, 1)
-    assert trouble is not None
-    assert "No space left" in trouble.why
-    assert _kept.load(file, 1) == {"version": 1, "a": 1}
-    assert [item.name for item in tmp_path.iterdir()] == ["kept.json"]
 
 
 def test_wrong_rows_of_a_block_keep_being_said(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:

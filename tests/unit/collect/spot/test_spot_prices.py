@@ -8,18 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+import support_ec2_answers
 from fleetwatch.aws import Account
 from fleetwatch.catalogue import spot
 from fleetwatch.catalogue.metric import NANO
 from fleetwatch.collect.runner import NoData
-from fleetwatch.collect.spot._steps import MOST, merged, price_at
-from fleetwatch.collect.spot._usd import nano_usd
-from fleetwatch.collect.spot.spot_prices import ASK_EVERY, SpotPriceHistory
-from fleetwatch.records.spot import PriceStep
-from support_ec2 import Ec2, ec2
+from fleetwatch.collect.spot.spot_prices import AGAIN, ASK_EVERY, LINGER, SpotPriceHistory
+from support_ec2 import OWN, Ec2, ec2
+from support_ec2_wire import Refused
 from support_prices import DAY, POOL, Looks, fleet, here_of, instance
 
 __all__ = ["ec2"]
@@ -112,10 +109,18 @@ def test_a_pool_that_nobody_uses_any_more_is_gone(ec2: Ec2) -> None:
     fleet(looks.here, instance("c7g.large"))
     looks.look(later=15)
     assert looks.labels(spot.POOL_PRICE, "instance_type") == {"c7g.large"}
+    # The last hour of its machines is yet to be reckoned.
+    looks.look(later=LINGER - 20)
+    assert looks.here.desk.spot_prices[POOL].at == int(ec2.now * NANO)
+    looks.look(later=20)
     assert POOL not in looks.here.desk.spot_prices
+    assert len(looks.here.desk.spot_prices) == 1
     fleet(looks.here)
-    looks.look(later=15)
+    looks.look(later=LINGER)
     assert looks.here.desk.spot_prices == {}
+    asked = ec2.count(ACTION)
+    looks.look(later=ASK_EVERY)
+    assert ec2.count(ACTION) == asked
 
 
 def test_the_price_of_a_machine_that_has_just_ended_is_kept_and_not_shown(ec2: Ec2) -> None:
@@ -185,6 +190,45 @@ def test_a_first_look_that_fails_shows_nothing_and_says_why(ec2: Ec2, kind: str)
     assert looks.number(spot.POOL_PRICE) == 0
 
 
+def test_history_that_came_empty_is_asked_for_again(ec2: Ec2) -> None:
+    looks = Looks(SpotPriceHistory, ec2)
+    fleet(looks.here, instance("m7g.large"))
+    looks.look()
+    asked = ec2.count(ACTION)
+    assert looks.here.desk.price_looks == {(OWN, "us-east-1"): {("m7g.large", "Linux/UNIX")}}
+    looks.look(later=15)
+    assert ec2.count(ACTION) == asked, "not before its time"
+    priced(ec2)
+    looks.look(later=ASK_EVERY)
+    assert len(looks.here.desk.spot_prices[POOL].steps) == 8
+
+
+def test_what_was_read_before_a_failure_counts(ec2: Ec2) -> None:
+    ec2.price("m7g.large", 0.04)
+    names = [f"t{number}.nano" for number in range(120)]
+    for name in names:
+        ec2.price(name, 0.01)
+    looks = Looks(SpotPriceHistory, ec2)
+    fleet(looks.here, instance("m7g.large"))
+    looks.here.desk.wanted = {("us-east-1", name) for name in names}
+    usual, number = support_ec2_answers.ANSWERS[ACTION], itertools.count()
+
+    def failing(server: Ec2, asked: Any) -> dict[str, Any]:
+        if next(number) == 1:
+            raise Refused(500, "InternalError", "An internal error has occurred")
+        return usual(server, asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(support_ec2_answers.ANSWERS, ACTION, failing)
+        looks.look()
+        assert "InternalError" in str(looks.failure)
+        assert looks.value(spot.POOL_PRICE) == 0.04, "what is used comes first"
+        assert len(looks.here.desk.spot_prices) == 50
+        looks.look(later=AGAIN)
+    assert looks.failure is None
+    assert len(looks.here.desk.spot_prices) == 121
+
+
 def test_a_missing_permission_is_named(ec2: Ec2) -> None:
     looks = Looks(SpotPriceHistory, ec2)
     fleet(looks.here, instance("m7g.large"))
@@ -201,8 +245,11 @@ def test_an_account_whose_number_is_not_known_is_named(ec2: Ec2) -> None:
     ec2.refuse("error", "sts:GetCallerIdentity")
     looks.look()
     assert "sts:GetCallerIdentity" in str(looks.failure)
-    ec2.relent()
     looks.look(later=15)
+    assert "sts:GetCallerIdentity" in str(looks.failure)
+    assert ec2.count("sts:GetCallerIdentity") == 1
+    ec2.relent()
+    looks.look(later=60)
     assert looks.failure is None
 
 
@@ -307,69 +354,3 @@ def test_pages_that_do_not_end_are_an_error(ec2: Ec2) -> None:
 def test_without_settings_nothing_is_asked(ec2: Ec2) -> None:
     with pytest.raises(NoData):
         list(SpotPriceHistory(here_of(ec2, access=None))())
-
-
-# Prices and steps
-
-
-@given(st.integers(0, 10**16 - 1), st.integers(0, 11))
-def test_a_price_is_exact_however_many_zeros_follow(nano: int, zeros: int) -> None:
-    assert nano_usd(f"{nano // NANO}.{nano % NANO:09d}{'0' * zeros}"[:29]) == nano
-
-
-@given(st.text(max_size=20))
-def test_what_is_no_price_is_an_error_and_never_a_number(text: str) -> None:
-    plain = text.replace(".", "", 1)
-    if plain.isascii() and plain.isdigit() and not text.startswith(".") and not text.endswith("."):
-        return
-    with pytest.raises(ValueError, match="expected US dollars"):
-        nano_usd(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["1e3", "0x1", "1_000", " 1", "1 ", "+1", "-1", "NaN", "inf", "٣", "1.", ".5", "", None, 1, 0.5]
-)
-def test_other_ways_to_write_a_number_are_no_price(text: object) -> None:
-    with pytest.raises(ValueError, match="expected US dollars"):
-        nano_usd(text)
-
-
-steps_of = st.lists(st.builds(PriceStep, st.integers(0, 50), st.integers(1, 5)), max_size=30)
-
-
-@given(st.lists(steps_of, max_size=6), st.integers(0, 50), st.randoms())
-def test_any_grouping_and_order_of_pages_gives_the_same_steps(
-    pages: list[list[PriceStep]], since: int, random: Any
-) -> None:
-    whole = merged(itertools.chain(*pages), since=since)
-    rows = [step for page in pages for step in page]
-    random.shuffle(rows)
-    at_once: tuple[PriceStep, ...] = ()
-    for step in rows:
-        at_once = merged(at_once, [step], since=since)
-    by_page: tuple[PriceStep, ...] = ()
-    for page in random.sample(pages, len(pages)):
-        by_page = merged(page, by_page, page, since=since)
-    assert whole == at_once == by_page
-
-
-@given(st.lists(steps_of, min_size=1, max_size=6), st.lists(st.integers(0, 50), min_size=1, max_size=6))
-def test_looks_that_follow_each_other_keep_what_one_look_would(pages: list[list[PriceStep]], starts: list[int]) -> None:
-    """Each look forgets what is too old by then."""
-    starts = sorted(itertools.islice(itertools.cycle(starts), len(pages)))
-    known: tuple[PriceStep, ...] = ()
-    for page, since in zip(pages, starts, strict=True):
-        known = merged(known, page, since=since)
-    assert known == merged(itertools.chain(*pages), since=starts[-1])
-
-
-@given(steps_of.filter(bool), st.integers(0, 50), st.integers(0, 60))
-def test_forgetting_changes_no_price_since_then(steps: list[PriceStep], since: int, later: int) -> None:
-    kept, whole = merged(steps, since=since), merged(steps, since=0)
-    assert price_at(kept, since + later) == price_at(whole, since + later)
-
-
-def test_steps_are_bounded() -> None:
-    steps = merged([PriceStep(at, 1 + at % 7) for at in range(2 * MOST)], since=0)
-    assert len(steps) == MOST
-    assert steps[-1].at == 2 * MOST - 1

@@ -1,4 +1,4 @@
-"""Takings of machines: each event counts once, each taking once, in whatever order and however often all of it comes."""
+"""Takings of machines: each event counts once, each taking once, in whatever order and however often it comes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def test_a_usual_taking_is_one_row_and_counts_once(told: Told) -> None:
     told.tell(HERE, *usual())
     told.settle()
     (row,) = told.ledger.spot.interruptions(0)
-    assert (row.pool, row.workload, row.cluster, row.nodepool, row.host) == (POOL, "index", "prod-eks", "spot", "node-1")
+    assert (row.pool, row.workload) == (POOL, "index")
+    assert (row.cluster, row.nodepool, row.host) == ("prod-eks", "spot", "node-1")
     assert (row.action, row.reason, row.outcome) == ("terminate", "capacity", "in_time")
     assert (row.rebalance, row.warning, row.due, row.drained) == (at(-600), at(0), at(120), at(70))
     assert (row.terminated, row.began, row.interrupted, row.settled) == (at(121), at(-600), True, True)
@@ -176,8 +177,8 @@ def test_a_flood_of_facts_and_of_machines_is_bounded(told: Told, monkeypatch: py
     monkeypatch.setattr(told.ledger.spot._keys, "_most", 150)
     told.tell(*(signal("warning", number * 60) for number in range(60)))
     assert told.ledger.query("SELECT count(*) FROM spot_facts") == [(50,)]
-    for number in range(300):
-        told.tell(signal("warning", number, name=f"i-{number:017x}"))
+    for first in range(0, 300, 20):
+        told.tell(*(signal("warning", number, name=f"i-{number:017x}") for number in range(first, first + 20)))
     for table, most in (("spot_facts", 100), ("spot_interruptions", 40), ("spot_keys", 150)):
         assert told.ledger.query(f"SELECT count(*) FROM {table}")[0][0] <= most
     assert told.count(spot.EVENTS, "warning") == 360
@@ -196,10 +197,10 @@ def test_rows_are_kept_their_time_and_facts_while_messages_may_come(told: Told) 
     assert row.pool == POOL
     told.tell(signal("warning", 0, key="the same machine, much later"), later=86_400)
     assert len(told.rows()) == 2
-    told.settle(14 * 86_400)
+    told.settle(12 * 86_400)
     told.ledger.prune()
-    assert [row.warning for row in told.ledger.spot.interruptions(0)] == [at(0)]
-    told.settle(20 * 86_400)
+    assert len(told.rows()) == 2
+    told.settle(2 * 86_400)
     told.ledger.prune()
     assert told.rows() == []
     assert told.count(spot.INTERRUPTIONS, *POOL, "terminate", "capacity") == 1
@@ -245,23 +246,22 @@ STREAM: list[object] = [
 """What is told of three machines: one is taken, one is stopped twice, one was never in a slice."""
 
 
-def outcome_of(stream: list[object], restarts: set[int]) -> tuple[list[object], dict[tuple[str, ...], int]]:
-    """Rows and counts when all is settled; of duplicates and delays it is known how often each came."""
+def outcome_of(parts: list[list[object]], restarts: set[int]) -> tuple[list[object], dict[tuple[str, ...], int]]:
+    """Rows and counts when all is settled, without the duplicates. parts: what came in one commit each."""
     with tempfile.TemporaryDirectory() as folder:
         told = Told(Path(folder))
-        for number, record in enumerate(stream):
-            told.tell(record)
+        for number, records in enumerate(parts):
+            told.tell(*records)
             if number in restarts:
                 told.restart()
         told.settle()
         counts = told.counts()
         rows = told.rows()
         told.ledger.close()
-    varying = {spot.EVENT_DUPLICATES.prometheus}
-    return rows, {key: value for key, value in counts.items() if key[0] not in varying and value}
+    return rows, {key: n for key, n in counts.items() if key[0] != spot.EVENT_DUPLICATES.prometheus and n}
 
 
-EXPECTED = outcome_of(STREAM, set())
+EXPECTED = outcome_of([[record] for record in STREAM], set())
 
 
 def test_the_sorted_stream_counts_what_it_tells() -> None:
@@ -276,14 +276,18 @@ def test_the_sorted_stream_counts_what_it_tells() -> None:
     assert counts[spot.DRAIN_OUTCOMES.prometheus, "prod-eks", "spot", "late"] == 1
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.randoms(use_true_random=False), st.lists(st.sampled_from(STREAM), max_size=10), st.sets(st.integers(0, 30)))
+@settings(max_examples=20, deadline=None)
+@given(
+    st.randoms(use_true_random=False),
+    st.lists(st.sampled_from(STREAM), max_size=10),
+    st.integers(2, 12),
+    st.sets(st.integers(0, 4), max_size=2),
+)
 def test_any_order_duplicates_and_restarts_give_the_same(
-    random: random.Random, again: list[object], restarts: set[int]
+    random: random.Random, again: list[object], size: int, restarts: set[int]
 ) -> None:
+    """Also where the slice that tells what the machines are comes last, or again."""
     stream = [*STREAM, *again]
     random.shuffle(stream)
-    # A slice that comes again is left out; of one that comes late the machines were unknown so far.
-    assert outcome_of(stream, restarts) == EXPECTED
-
-
+    parts = [stream[start : start + size] for start in range(0, len(stream), size)]
+    assert outcome_of(parts, restarts) == EXPECTED
