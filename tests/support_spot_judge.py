@@ -32,7 +32,13 @@ def pool(kind: str = "m7g.large", zone: str = "use1-az1", account: str = "prod",
 
 def machine(number: int, where: Pool | None = None, **fields: Any) -> Instance:
     """A spot machine with two processors, launched a day before noon, of workload `search`."""
-    given = {"lifecycle": "spot", "state": "running", "vcpus": 2, "launched": NOON - 24 * HOUR, "workload": "search"}
+    given: dict[str, Any] = {
+        "lifecycle": "spot",
+        "state": "running",
+        "vcpus": 2,
+        "launched": NOON - 24 * HOUR,
+        "workload": "search",
+    }
     return Instance(id=f"i-{number:017x}", pool=where or pool(), **(given | {"team": "find"} | fields))
 
 

@@ -335,17 +335,17 @@ prices = table(
     [label.name for label in sources],
     [
         Column("Pools", asked.last(spot.PRICE_AGE, by=sources, how="count"), units.COUNT),
-        Column("Spot price read", asked.last(spot.PRICE_AGE, by=sources), units.SECONDS, meaning=parts.PRICE_AGES),
+        Column("Spot read", asked.last(spot.PRICE_AGE, by=sources), units.SECONDS, meaning=parts.PRICE_AGES),
         Column("List prices", asked.last(spot.ON_DEMAND_AGE, by=sources, how="count"), units.COUNT),
         Column(
-            "List price asked",
+            "List read",
             asked.last(spot.ON_DEMAND_AGE, by=sources),
             units.DAYS,
             meaning=Limits(warn=2 * DAY, bad=90 * DAY),
         ),
     ],
     titles=TITLES,
-    sort="Spot price read",
+    sort="Spot read",
     help="Age of the oldest price of each source. static: the dated table that comes with the exporter, for list "
     "prices that could not be asked for; its age counts from its day.",
     no_data=NOT_ASKED,

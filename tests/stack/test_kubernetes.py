@@ -14,7 +14,7 @@ import yaml
 from fleetwatch.places import PROJECT
 from support import free_port, wait_for
 from support_deploy import KUBERNETES, everything, objects, pods
-from support_kubernetes import Api, cluster
+from support_kubernetes import Api, cluster, kubeconfig
 from support_otlp import span, traces_of
 from support_stack import get, otlp_sink, post, program, running
 
@@ -102,14 +102,14 @@ def test_the_agent_may_read_pods_and_nothing_else(created: Api) -> None:
 def test_the_agent_s_rights_are_enough_for_the_real_collector(created: Api, tmp_path: Path) -> None:
     """With the account's own token it learns which pod a connection comes from."""
     made = _pod_on_this_machine(created)
-    kubeconfig = _kubeconfig(tmp_path, created, created.token("fleetwatch", "fleetwatch-agent"))
+    config = kubeconfig(tmp_path / "kubeconfig", created, created.token("fleetwatch", "fleetwatch-agent"))
     # In a pod the token lies where auth_type serviceAccount looks for it; here it comes by a kubeconfig.
     (tmp_path / "test.yaml").write_text("processors: {k8sattributes: {auth_type: kubeConfig}}\n")
     health, http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     files = [COLLECTOR / name for name in ("gateway.yaml", "agent.yaml", "agent-kubernetes.yaml")]
     with otlp_sink() as sink:
         env = {
-            "KUBECONFIG": str(kubeconfig),
+            "KUBECONFIG": str(config),
             "KUBE_NODE_NAME": "node-1",
             "OTEL_RESOURCE_ATTRIBUTES": "host.name=node-1",
             "FLEETWATCH_COLLECTOR_HTTP": http,
@@ -156,21 +156,6 @@ def _pod_on_this_machine(api: Api) -> str:
     path = "/api/v1/namespaces/default/pods/sender/status"
     assert api.ask("PATCH", path, body=status, kind="merge-patch+json").status == 200
     return str(answer.body["metadata"]["uid"])
-
-
-def _kubeconfig(folder: Path, api: Api, token: str) -> Path:
-    file = folder / "kubeconfig"
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
-        "clusters": [{"name": "here", "cluster": {"server": api.base, "certificate-authority": str(api.ca_file)}}],
-        "users": [{"name": "here", "user": {"token": token}}],
-    }
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(config))
-    return file
 
 
 @pytest.mark.parametrize(("name", "pod"), list(pods()), ids=[name for name, _ in pods()])

@@ -71,7 +71,7 @@ class Fleet:
     def run(self, kind: str, count: int = 1, launched: int | None = None, **where: str) -> list[str]:
         self.ec2.now = time.time()
         tags = {"team": where.pop("team", "find"), "workload": where.pop("workload", "search")}
-        return self.ec2.run(kind, count, launched=launched or int(self.ec2.now), tags=tags, **where)  # type: ignore[arg-type] # names of places
+        return self.ec2.run(kind, count, launched=launched or int(self.ec2.now), tags=tags, **where)
 
     def fill(self) -> None:
         """300 machines; a sixth of them has ended."""

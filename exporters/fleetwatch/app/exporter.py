@@ -79,7 +79,8 @@ class Exporter:
         )
         bills = [*bill_sources(settings, here), BillCheck(settings).source()] if here.bills else []
         asked = [*sources(settings, here, *domains_of(settings)), *scrape_sources(settings, here), *bills]
-        asked += [_spot_judge(settings, here, self._commits, self._books)] if settings.spot.enabled else []
+        if settings.spot.enabled and pace_of(settings, "spot_judge").enabled:
+            asked.append(_spot_judge(settings, here, self._commits, self._books))
         self._runner = Runner(asked, self._books.meter)
         self._pusher: Pusher | None = None
         self._sink = _sink(settings)

@@ -146,14 +146,18 @@ def _taken(item: Interruption) -> tuple[object, ...]:
 
 
 def taken_note(found: Sequence[Interruption]) -> str:
-    """`3 interruptions: 2 in_time, 1 late.`"""
+    """`3 interruptions: 2 in_time, 1 late; 1 rebalance recommendation alone.`"""
     if not found:
         return "Nothing was taken in that time, as far as it was told."
     outcomes = [item.outcome for item in found if item.interrupted]
     words = ", ".join(f"{outcomes.count(word)} {word}" for word in sorted(set(outcomes)))
     alone = len(found) - len(outcomes)
-    told = f"{len(outcomes)} interruptions{f': {words}' if words else ''}"
-    return told + (f"; {alone} rebalance recommendations alone." if alone else ".")
+    told = f"{_counted(len(outcomes), 'interruption')}{f': {words}' if words else ''}"
+    return told + (f"; {_counted(alone, 'rebalance recommendation')} alone." if alone else ".")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def switched(found: Iterable[Switch]) -> list[tuple[object, ...]]:

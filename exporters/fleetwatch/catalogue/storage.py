@@ -12,8 +12,11 @@ from __future__ import annotations
 from fleetwatch.catalogue.aws import ACCOUNT, REGION
 from fleetwatch.catalogue.metric import gauge, label
 
-KIND = label("kind", "What it is.", one_of=("volume", "snapshot", "image"))
-STORED = label("kind", "What it is; images are stored as snapshots.", one_of=("volume", "snapshot"))
+KIND = label(
+    "kind",
+    "What it is. Among all that is stored an image is its snapshots.",
+    one_of=("volume", "snapshot", "image"),
+)
 TYPE = label("type", "Type of a volume, `gp3`; tier of a snapshot, and of an image's: standard, archive.", at_most=20)
 ESTIMATE = label(
     "estimate",
@@ -41,22 +44,22 @@ COST = gauge(
     "storage.usd_per_month",
     unit="{USD}",
     help="List price of all that is stored, per month of 730 hours, without what has no price.",
-    labels=(ACCOUNT, REGION, STORED, TYPE, ESTIMATE),
+    labels=(ACCOUNT, REGION, KIND, TYPE, ESTIMATE),
 )
 BYTES = gauge(
-    "storage", unit="By", help="Size of all that is stored, as priced.", labels=(ACCOUNT, REGION, STORED, TYPE)
+    "storage.bytes", unit="By", help="Size of all that is stored, as priced.", labels=(ACCOUNT, REGION, KIND, TYPE)
 )
 RESOURCES = gauge(
     "storage.resources",
     unit="{resource}",
     help="Volumes and snapshots.",
-    labels=(ACCOUNT, REGION, STORED, TYPE),
+    labels=(ACCOUNT, REGION, KIND, TYPE),
 )
 UNPRICED = gauge(
     "storage.unpriced.resources",
     unit="{resource}",
     help="Of them, those whose price is not known; they are in no sum of dollars.",
-    labels=(ACCOUNT, REGION, STORED, TYPE),
+    labels=(ACCOUNT, REGION, KIND, TYPE),
 )
 
 # What of it is waste

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
-"""Ledger.query."""
+"""Ledger.query, or where it says so Ledger.query_traces."""
 
 REASONS = ("host_gone", "died", "lost", "killed")
 """Why a run ended that may have gone with its machine; `lost` where the machine itself told nothing of itself."""
@@ -35,9 +35,9 @@ class EndedRun(NamedTuple):
 
 def ended_runs(query: Query, since: int) -> list[EndedRun]:
     """Runs of which anything came since then, and which may have gone with their machine. Raises LedgerError."""
-    return [EndedRun(*row[:6], bool(row[6])) for row in query(_RUNS, (since, *REASONS))]
+    return [EndedRun._make(row)._replace(settled=bool(row[6])) for row in query(_RUNS, (since, *REASONS))]
 
 
 def cost_of_calls(query: Query, trace: bytes, since: int, until: int) -> int:
-    """Nano-USD of the LLM calls of a trace that ended within that time. Raises LedgerError."""
+    """Nano-USD of the LLM calls of a trace that ended within that time. query: query_traces. Raises LedgerError."""
     return int(query(_TRACE, (trace, since, until))[0][0])

@@ -97,7 +97,7 @@ def test_interruptions_with_their_lead_and_how_they_were_left(told: tuple[Path, 
     assert (newest["action"], newest["host"], newest["cluster"]) == ("terminate", "node-3", "prod-1")
     assert (oldest["kind"], oldest["began"]) == ("rebalance", "2027-01-15T12:00:00Z")
     said = run(told[0], "spot", "interruptions").stdout
-    assert "1 interruptions: 1 in_time; 1 rebalance recommendations alone." in said
+    assert "1 interruption: 1 in_time; 1 rebalance recommendation alone." in said
     none = run(told[0], "spot", "interruptions", "--since", "2030-01-01")
     assert "Nothing was taken in that time, as far as it was told." in none.stdout
 

@@ -186,6 +186,17 @@ def test_what_runs_counts_though_an_end_of_an_earlier_life_is_told() -> None:
     assert use.running == 100 * SECOND
 
 
+def test_a_launch_at_a_change_of_price_is_of_the_new_one() -> None:
+    (use,) = uses([machine("i-8", NEW, 30_011)], SPOT, LIST, at(0), at(33_611))
+    assert (use.running, use.spend) == (HOUR, 35_100_000)
+
+
+@pytest.mark.parametrize(("price", "spend"), [(1, 0), (3, 2), (5, 2), (7, 4)])
+def test_half_a_nano_dollar_goes_to_the_even_one(price: int, spend: int) -> None:
+    (use,) = uses([machine("i-1", A, 0)], {A: prices((0, price))}, LIST, at(0), at(1800))
+    assert use.spend == spend
+
+
 def test_spot_above_the_list_price_is_a_negative_saving() -> None:
     dear = {A: prices((0, 90_000_000))}
     total = savings(uses([machine("i-1", A, 0)], dear, LIST, at(0), at(3600)))
@@ -216,6 +227,7 @@ def test_a_slice_ends_where_prices_are_known() -> None:
     spot_a, spot_b = machine("i-1", A, 0), machine("i-2", B, 0)
     assert prices_known_until([spot_a], books, at(110), wait) == at(100)
     # What was not read for so long is waited for no longer; what is not spot, gone or without price not at all.
+    assert prices_known_until([spot_a, machine("i-6", B, 0, 105)], books, at(110), 90 * SECOND) == at(100)
     others = [spot_b, machine("i-3", NEW, 0, lifecycle="on_demand"), machine("i-4", NEW, 0, 105)]
     assert prices_known_until([*others, machine("i-5", UNPRICED, 0)], books, at(110), wait) == at(110)
     assert prices_known_until([spot_a, spot_b], books, at(110), 90 * SECOND) == at(40)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from fleetwatch import places
 from fleetwatch.app.alerts import access_of
+from fleetwatch.app.doctor import queues
 from fleetwatch.app.doctor.finding import Finding
-from fleetwatch.app.here import bill_sources, here_of, sources
+from fleetwatch.app.here import bill_sources, domains_of, here_of, sources
 from fleetwatch.aws import Account, Target
 from fleetwatch.aws.calls import Calls, Trouble
 from fleetwatch.aws.together import each
@@ -24,7 +25,10 @@ from fleetwatch.settings import Settings, SettingsError
 LONGER = 5.0
 """Seconds that are waited past the longest time-out of a source."""
 COSTLY = {"aws_cost": "each reading costs 0.01 USD: --paid asks it, too"}
-IN_AWS = {*source_names("ai_services"), "aws_cost"}
+IN_AWS = {*source_names("ai_services", "spot", "storage"), "aws_cost"}
+FIRST = ("ec2_fleet", "instance_types")
+"""Sources that others go by: those ask only for the prices of machines that there are."""
+UNASKED = {"interruption_events": "its queues are looked at by themselves: reading takes messages away"}
 
 
 RUNBOOK = places.RUNBOOKS / "CollectorSourceFailing.md"
@@ -47,6 +51,7 @@ def ask(settings: Settings, tell: Callable[[str], None], *, paid: bool) -> Itera
         return
     known = list(_identities(settings, here))
     yield from known
+    yield from queues.ask(here)
     nobody = any(item.state == "trouble" for item in known) and not any(item.state == "ok" for item in known)
     yield from _sources_once(settings, here, tell, paid=paid, without=IN_AWS if nobody else ())
 
@@ -55,11 +60,12 @@ def _identities(settings: Settings, here: Here) -> Iterator[Finding]:
     """Who the exporter is in each account."""
     aws = here.aws
     if aws is None:
-        yield Finding("aws", "identity", "skipped", "neither aws.enabled nor bills.aws.enabled is on")
+        yield Finding("aws", "identity", "skipped", "none of aws, spot, storage and bills.aws is enabled")
         return
     calls = Calls("doctor")
     try:
-        targets = [*(aws.targets() if settings.aws.enabled else []), *_payers(settings)]
+        in_regions = settings.aws.enabled or settings.spot.enabled or settings.storage.enabled
+        targets = [*(aws.targets() if in_regions else []), *_payers(settings)]
     except Trouble as trouble:
         yield Finding("aws", "regions", "trouble", trouble.why, trouble.fix)
         return
@@ -92,19 +98,19 @@ def _sources_once(
         except SettingsError:
             yield Finding("sources", "all", "note", "not asked: the settings do not hold")
             return
-        left = {**dict.fromkeys(without, "not asked: see aws above"), **({} if paid else COSTLY)}
+        left = {**UNASKED, **dict.fromkeys(without, "not asked: see aws above"), **({} if paid else COSTLY)}
         by_name = {item.name: item for item in enabled if item.name not in left}
         patience = max((item.timeout for item in by_name.values()), default=0.0) + LONGER
         tell(f"asking the sources, which may take {patience:g} s")
-        for name, answer in each(list(by_name), lambda name: _once(by_name[name]), patience).items():
-            yield from _findings(name, answer, by_name[name].timeout)
+        firsts = [name for name in FIRST if name in by_name]
+        for names in (firsts, [name for name in by_name if name not in firsts]):
+            for name, answer in each(names, lambda name: _once(by_name[name]), patience).items():
+                yield from _findings(name, answer, by_name[name].timeout)
         yield from (Finding("sources", item.name, "skipped", left[item.name]) for item in enabled if item.name in left)
 
 
 def _enabled(settings: Settings, here: Here) -> list[Source]:
-    domains = ["exporter", "alerting", *(["hosts"] if settings.host.enabled else [])]
-    domains += ["ai_services"] if settings.aws.enabled else []
-    return [*sources(settings, here, *domains), *bill_sources(settings, here)]
+    return [*sources(settings, here, *domains_of(settings)), *bill_sources(settings, here)]
 
 
 def _once(item: Source) -> _Once:
@@ -117,6 +123,8 @@ def _once(item: Source) -> _Once:
         pass
     except Exception as error:
         failure = error
+    if (stop := getattr(item.collect, "stop", None)) is not None:
+        stop()  # what it watches
     return _Once(series, time.monotonic() - started, failure)
 
 

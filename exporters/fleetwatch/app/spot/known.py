@@ -55,4 +55,4 @@ def known_of(ledger: Ledger, now: int, recent: int) -> Known:
 
 def cost_of_tasks(ledger: Ledger, tasks: Sequence[AgentRun]) -> dict[bytes, int]:
     """What LLM calls within each task cost, nano-USD, by its span. On the thread of the ledger. Raises LedgerError."""
-    return {task.span: cost_of_calls(ledger.query, task.span[:16], task.start, task.at) for task in tasks}
+    return {task.span: cost_of_calls(ledger.query_traces, task.span[:16], task.start, task.at) for task in tasks}

@@ -38,14 +38,27 @@ class Pools:
         for request in scores:
             for name in request.instance_types:
                 self._configs.setdefault(name, []).append(request.name)
-        self._scores = dict(desk.scores)
+        self._scores = desk.scores
+        # A pool is a candidate of many workloads.
+        self._hazards: dict[Pool, Hazard] = {}
+        self._risks: dict[Pool, Risk] = {}
 
     def hazard(self, pool: Pool) -> Hazard:
         """Interruptions per machine hour."""
-        return spot_risk.hazard(self._exposure.get(pool, _NOTHING), self.advice(pool), self._prior)
+        known = self._hazards.get(pool)
+        if known is None:
+            known = spot_risk.hazard(self._exposure.get(pool, _NOTHING), self.advice(pool), self._prior)
+            self._hazards[pool] = known
+        return known
 
     def risk(self, pool: Pool) -> Risk:
         """0 to 100, and how many of its inputs were known."""
+        known = self._risks.get(pool)
+        if known is None:
+            known = self._risks[pool] = self._risk(pool)
+        return known
+
+    def _risk(self, pool: Pool) -> Risk:
         found = spot_risk.inputs(
             self._exposure.get(pool, _NOTHING),
             self.advice(pool),

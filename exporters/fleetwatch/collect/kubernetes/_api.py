@@ -160,8 +160,9 @@ def _has_kubeconfig() -> bool:
 
 def _identity(configuration: Any) -> dict[str, str]:
     """The header by which the API knows us; asks for a new token where the one there is has run out."""
-    # Releases of the client before 36 knew it by another name.
-    token = configuration.get_api_key_with_prefix("BearerToken", "authorization")
+    # Earlier releases of the client knew it by the other name.
+    names = ("BearerToken", "authorization")
+    token = next(filter(None, map(configuration.get_api_key_with_prefix, names)), None)
     return {"Authorization": token} if token else {}
 
 

@@ -57,7 +57,7 @@ class Watcher:
 
 @pytest.fixture
 def watch(api: KubeApi, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
-    """Begins to watch the server: watch(pace=…, user={…}, **settings)."""
+    """To begin to watch the server; takes pace, user (as in a kubeconfig) and fields of KubernetesAccess."""
     made: list[Watcher] = []
 
     def begin(pace: Pace = QUICK, user: dict[str, Any] | None = None, **settings: Any) -> Watcher:

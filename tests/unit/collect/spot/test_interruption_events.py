@@ -136,7 +136,7 @@ def test_killed_between_commit_and_deletion_the_event_comes_again_and_changes_no
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", program, str(path), ec2.url, url]
-    done = subprocess.run(command, env=environment, timeout=30, check=False)
+    done = subprocess.run(command, env=environment, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     assert left(ec2, url) == (0, 1)
     # Its time of being hidden is over.
@@ -207,7 +207,7 @@ def test_messages_that_are_none_are_counted_deleted_and_said_once(
 def test_a_queue_that_fails_hurts_only_itself(
     ec2: Ec2, way: Commits, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interruption_events, "PATIENCE", 1.0)
+    monkeypatch.setattr(interruption_events, "PATIENCE", 3.0)
     here, there = ec2.queue(), ec2.queue(region=OTHER)
     reading = Reading(ec2.aws(timeout=HASTY), way.commit, SpotQueue(here, REGION), SpotQueue(there, OTHER))
     for number, kind in enumerate(("denied", "hang")):

@@ -186,7 +186,7 @@ def test_the_advice_of_another_address_is_not_taken_over(ec2: Ec2, bucket: Bucke
         ("500", "expected status 200, got 500"),
         ("redirect", "expected status 200, got 302"),
         ("endless", "expected at most 16 MiB, got more"),
-        ("slow", "no answer in time"),
+        ("slow", "broke off (ReadTimeoutError)"),
     ],
 )
 def test_a_server_that_fails_is_said_and_the_last_advice_stays(
@@ -197,7 +197,7 @@ def test_a_server_that_fails_is_said_and_the_last_advice_stays(
     looks.look()
     bucket.mode, bucket.etag = mode, '"two"'
     looks.look(later=FRESH)
-    assert message.replace("no answer in time", "") in str(looks.failure)
+    assert message in str(looks.failure)
     assert "spot.advisor_url" in str(looks.failure)
     assert looks.value(spot.ADVISOR_AGE) == FRESH
     assert looks.value(spot.ADVISOR_BUCKET) == 1

@@ -171,7 +171,7 @@ def test_killed_at_any_moment_a_slice_counts_once(tmp_path: Path) -> None:
     for most in (3, 12):
         with log.open("w") as out:
             writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], env=environment, stdout=out)
-        wait_for(lambda: len(log.read_text().splitlines()) >= most)  # noqa: B023 - it is called within this turn
+        wait_for(lambda: len(log.read_text().splitlines()) >= most, 30)  # noqa: B023 - called within this turn
         writer.send_signal(signal.SIGKILL)
         writer.wait(10)
     told = Told(tmp_path)
