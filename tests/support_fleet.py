@@ -1,6 +1,7 @@
 """A fleet on loopback in which everything has happened, and what a board's queries find there.
 
-Nothing is made up but what the hosts report (see support_fleet_hosts): no machine has all that a board can show.
+Nothing is made up but what the hosts report (see support_fleet_hosts) and what is told of spot machines and a cluster
+(see support_fleet_spot): no machine, and no account, has all that a board can show.
 
 A replay of a real trace went to a real exporter, which a real Prometheus scrapes beside itself and a real Alertmanager,
 with the rules as shipped. And what goes wrong in a fleet went wrong: calls came twice, an item made no sense, there
@@ -34,6 +35,7 @@ from support_fleet_hosts import SETTINGS as ROSTER
 from support_fleet_hosts import reporting_hosts
 from support_fleet_pipelines import nightly_runs, past_runs
 from support_fleet_serving import model_servers
+from support_fleet_spot import spot_in_use
 from support_grafana import concrete
 from support_house import House, Replay
 from support_otlp import span, traces_of
@@ -71,18 +73,19 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         ai_services_in_use(folder / "exporter") as aws,
         model_servers() as servers,
         past_runs(folder / "exporter") as pipelines,
+        spot_in_use() as cloud,
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
         House(
             folder / "exporter",
             _together(SETTINGS, bills, aws, servers, pipelines, {"alerting": {"alertmanager": alertmanager.url}}),
         ) as house,
-        _scraping(program, folder / "prometheus", house, alertmanager) as prometheus,
+        _scraping(program, folder / "prometheus", house, alertmanager, cloud) as prometheus,
         reporting_hosts(house.http),
         contextlib.ExitStack() as stack,
     ):
         # What happens before the first scrape is no growth.
-        wait_for(lambda: prometheus.value("sum(up)") == 3, 20, "the three targets")
+        wait_for(lambda: prometheus.value("sum(up)") == 4, 20, "the four targets")
         stack.enter_context(nightly_runs(house.http, folder / "nightly"))
         agents = stack.enter_context(demo_agents(house.http, folder / "agents"))
         names = "|".join(sorted(NAMES))
@@ -112,11 +115,18 @@ def _together(*parts: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scraping(program: str, folder: Path, house: House, alertmanager: Alertmanager) -> Iterator[Prometheus]:
-    """A Prometheus with the shipped rules, and the job names of the shipped configuration."""
+def _scraping(program: str, folder: Path, house: House, alertmanager: Alertmanager, cloud: str) -> Iterator[Prometheus]:
+    """A Prometheus with the shipped rules, and the job names of the shipped configuration. cloud: HOST:PORT of another
+    exporter, which asks about machines.
+    """
     earlier_days(program, folder / "data")
     port, alerts_to = free_port(), alertmanager.url.removeprefix("http://")
-    targets = {"fleetwatch": house.web, "prometheus": f"127.0.0.1:{port}", "alertmanager": alerts_to}
+    targets = {
+        "fleetwatch": house.web,
+        "cloud": cloud,
+        "prometheus": f"127.0.0.1:{port}",
+        "alertmanager": alerts_to,
+    }
     rules = [_quick(file, folder / file.parent.name) for file in (*RULES, *ALERTS)]
     with running_prometheus(program, folder, targets, rules=rules, alertmanager=alerts_to, port=port) as prometheus:
         yield prometheus

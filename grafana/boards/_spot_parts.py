@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from grafana.house import BAD, GOOD, NEUTRAL, QUIET, WARN, Expr, Limits, Recorded
 
-from fleetwatch.catalogue import kubernetes, spot
+from fleetwatch.catalogue import aws, kubernetes, spot
 from fleetwatch.catalogue.metric import Label
 
-ACCOUNT, REGION, TEAM, WORKLOAD = spot.ACCOUNT, spot.REGION, spot.TEAM, spot.WORKLOAD
+ACCOUNT, REGION, TEAM, WORKLOAD = aws.ACCOUNT, aws.REGION, spot.TEAM, spot.WORKLOAD
 AZ_ID, INSTANCE_TYPE, PRODUCT = spot.AZ_ID, spot.INSTANCE_TYPE, spot.PRODUCT
 LIFECYCLE, REASON, RESULT = spot.LIFECYCLE, spot.REASON, spot.RESULT
 PLACE = (ACCOUNT, REGION)

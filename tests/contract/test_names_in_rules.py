@@ -70,8 +70,8 @@ def test_names_are_found_in_the_texts_of_alerts() -> None:
 
 CODE = re.compile(r"`([^`]+)`|^ {4,}(\S.*)$", re.MULTILINE)
 OURS = re.compile(
-    r"(?<![\w.:])(?:(?:llm|exporter|hosts|bills|ai_services|serving|agents):\w+:\w+"
-    r"|(?:llm|fleetwatch|host|system|process_group|process_top|container|hw|prometheus|alertmanager|bill|ai_service|serving|agent|topology)_\w+(?![\w(]))"
+    r"(?<![\w.:\"|])(?:(?:llm|exporter|hosts|bills|ai_services|serving|agents|spot|kubernetes|aws):\w+:\w+"
+    r"|(?:llm|fleetwatch|host|system|process_group|process_top|container|hw|prometheus|alertmanager|bill|ai_service|serving|agent|topology|spot|k8s|aws_api)_\w+(?![\w(]))"
 )
 
 

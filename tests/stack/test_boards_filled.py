@@ -32,10 +32,13 @@ MOVED = {
     "host": ["CPU waits", "RAM stalls", "Killed", "Stopped at the limit"],
     "hosts": ["Missing", "Going away", "Alerts firing"],
     "heatmap": ["Slowed most", "Prediction off by"],
+    "kubernetes": ["Cannot be left", "Pods held"],
     "models": ["Failed calls", "Input from cache", "Failed calls by model"],
     "pipelines": ["Overdue", "Missed", "Failed, 7 d", "Got worse", "Alerts", "Spent, 7 d"],
+    "pools": ["Taken per 100 h", "Moves advised"],
     "run": ["Overdue", "Errors", "Cost"],
     "serving": ["Silent", "Waiting", "Lost requests", "Booked at no cost", "Begun again", "Worst deployment"],
+    "spot": ["Saved this month", "Coverage", "Net of lost work", "Taken, 24 h"],
 }
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetwatch.settings import Settings
-from fleetwatch.stack import up
-from fleetwatch.stack.__init__ import StackError
+from fleetwatch.stack import StackError, up
 
 ENGINE = """#!/bin/sh
 # Notes what it was asked, and fails as often as the file says; a real engine does not fail when a test wants it to.

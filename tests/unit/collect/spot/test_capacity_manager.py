@@ -13,7 +13,7 @@ from fleetwatch.collect.runner import NoData
 from fleetwatch.collect.spot.capacity_manager import HOUR, CapacityManager
 from support_ec2 import OWN, Ec2, ec2
 from support_ec2_wire import Refused
-from support_prices import DAY, Looks
+from support_spot_prices import DAY, Looks
 
 __all__ = ["ec2"]
 

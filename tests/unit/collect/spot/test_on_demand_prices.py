@@ -17,7 +17,7 @@ from fleetwatch.collect.runner import NoData
 from fleetwatch.collect.spot import _list_table, _offers
 from fleetwatch.collect.spot.on_demand_prices import FIRST_PAUSE, FRESH, OnDemandPrices
 from support_ec2 import Ec2, ec2
-from support_prices import DAY, POOL, Looks, fleet, instance
+from support_spot_prices import DAY, POOL, Looks, fleet, instance
 
 __all__ = ["ec2"]
 

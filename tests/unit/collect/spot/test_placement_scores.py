@@ -15,7 +15,7 @@ from fleetwatch.collect.spot.placement_scores import INTERVAL, LEAST_INTERVAL, P
 from fleetwatch.records.spot import Score
 from support_ec2 import Ec2, ec2
 from support_ec2_wire import Refused
-from support_prices import Looks
+from support_spot_prices import Looks
 
 __all__ = ["ec2"]
 

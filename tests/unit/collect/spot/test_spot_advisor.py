@@ -22,7 +22,7 @@ from fleetwatch.collect.spot._advice import RANGES, read
 from fleetwatch.collect.spot.spot_advisor import FIRST_PAUSE, FRESH, SpotAdvisor
 from fleetwatch.records.spot import Advice
 from support_ec2 import Ec2, ec2
-from support_prices import POOL, Looks, fleet, instance
+from support_spot_prices import POOL, Looks, fleet, instance
 
 __all__ = ["ec2"]
 

@@ -17,7 +17,7 @@ from fleetwatch.collect.runner import NoData
 from fleetwatch.collect.spot.spot_prices import AGAIN, ASK_EVERY, LINGER, SpotPriceHistory
 from support_ec2 import OWN, Ec2, ec2
 from support_ec2_wire import Refused
-from support_prices import DAY, POOL, Looks, fleet, here_of, instance
+from support_spot_prices import DAY, POOL, Looks, fleet, here_of, instance
 
 __all__ = ["ec2"]
 
