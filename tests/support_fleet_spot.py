@@ -58,11 +58,15 @@ VCPUS = 8
 @contextlib.contextmanager
 def spot_in_use() -> Iterator[str]:
     """HOST:PORT of the page, until the block ends."""
-    fleet = _Fleet()
+    fleet, failed = _Fleet(), list[Exception]()
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = fleet.page()
+            try:
+                body = fleet.page()
+            except Exception as error:
+                failed.append(error)
+                raise
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))
@@ -81,6 +85,7 @@ def spot_in_use() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+    assert not failed, failed[0]
 
 
 class _Fleet:
@@ -132,7 +137,7 @@ class _Fleet:
             add(spot.DRAIN_OUTCOMES, (CLUSTER, "batch", result), 1)
         observe(spot.DRAIN_DURATION, (CLUSTER, "batch"), 70 * NANO)
         observe(spot.EVENT_DELAY, (), 4 * NANO)
-        for kind in spot.COST_KIND.one_of:
+        for kind in spot.COST.one_of:
             add(spot.INTERRUPTION_COST, (*where, kind), NANO // 100)
         for work in spot.WORK.one_of:
             add(spot.LOST_ITEMS, (*where, work), 1)
@@ -178,7 +183,7 @@ def _gauges(now: float, began: float) -> Iterator[Sample]:
         )  # fmt: skip
     yield spot.RECENT_SWITCH(
         began - 600, slot="0", workload="embed-batch", from_type="m7i.2xlarge", from_az_id="use1-az6",
-        to_type="m7g.2xlarge", to_az_id="use1-az4", outcome="followed",
+        to_type="m7g.2xlarge", to_az_id="use1-az4", advice="followed",
     )  # fmt: skip
     for known in spot.INPUT.one_of:
         yield spot.RISK_WEIGHT(1 / 6, input=known)
@@ -226,8 +231,8 @@ def _cluster(now: float) -> Iterator[Sample]:
         yield k8s.DRAIN_READY(is_ready, **node)
         yield k8s.DRAIN_ESTIMATE(40 + 90 * (1 - is_ready), **node)
         yield k8s.DRAIN_PODS(7, **node)
-        for resource in ("cpu", "memory"):
-            yield k8s.NODE_IDLE(0.3, **node, resource=resource)
+        for capacity in ("cpu", "memory"):
+            yield k8s.NODE_IDLE(0.3, **node, capacity=capacity)
     yield k8s.DRAIN_BLOCKED(2, **here, node="node-0", reason="pdb_exhausted")
     of_pool = {**here, "nodepool": "batch", "lifecycle": "spot"}
     yield k8s.DRAINABLE(1, **of_pool)

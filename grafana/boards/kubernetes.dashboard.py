@@ -146,7 +146,8 @@ one_by_one = table(
         )
     ],
     titles=TITLES,
-    sort="Takes",
+    sort="In time",
+    ascending=True,
     help="In time: nothing holds a pod, and all would be gone within `kubernetes.drain_within` (two minutes). In: the "
     "time it would take if pods use all of their grace, budget by budget. Held: the pods held for the reason that "
     "holds most. Free: of what there is for pods, the share that none asks for.",
@@ -197,22 +198,22 @@ blast = table(
     [label.name for label in BLAST],
     [
         Column(
-            "Of the nodes",
+            "Nodes",
             clusters.last(k8s.BLAST_SHARE, by=BLAST, lifecycle="spot"),
             units.SHARE,
             meaning=Limits(warn=0.3, bad=0.5),
         ),
         Column(
-            "Budgets broken",
+            "Budgets",
             clusters.last(k8s.BLAST_PDBS, by=BLAST, lifecycle="spot"),
             units.COUNT,
             meaning=AT_ALL,
         ),
     ],
     titles=TITLES,
-    sort="Of the nodes",
-    help="One type in one zone is one market: all of it may be taken at once. Budgets broken: those that would have "
-    "fewer healthy pods than they want.",
+    sort="Nodes",
+    help="One type in one zone is one market: all of it may be taken at once. Nodes: share of the cluster's. Budgets: "
+    "those that would have fewer healthy pods than they want.",
     no_data=NO_SPOT_NODE,
     runbook="BlastRadiusLarge",
     width=10,
@@ -260,7 +261,7 @@ asked_for = table(
     help="Of each pool: what there is for pods, and the share of it that pods ask for. Little is money for nothing.",
     no_data=NO_CLUSTER,
     narrow=True,
-    width=14,
+    width=16,
 )
 cpu_use = timeseries(
     "Processors asked for",
@@ -272,7 +273,7 @@ cpu_use = timeseries(
     unit=units.SHARE,
     help="Share of the processors for pods that pods ask for, by pool.",
     no_data=NO_CLUSTER,
-    width=10,
+    width=8,
 )
 
 # --- what happens
@@ -299,7 +300,7 @@ evictions = timeseries(
     width=8,
 )
 drained = bars(
-    "How spot nodes were left",
+    "How nodes were left",
     top(6, taken.increase(spot.DRAIN_OUTCOMES, by=spot.RESULT) > 0),
     unit=units.COUNT,
     colours=parts.RESULTS,

@@ -203,14 +203,15 @@ workloads = table(
     [
         Column("Optimised", here.last(spot.OPTIMISATION, by=WORKLOAD), units.SHARE,
                meaning=Limits(warn=0.8, bad=0.5, falling=True)),
-        Column("Moves advised", here.last(spot.OPEN_RECOMMENDATIONS, by=WORKLOAD), units.COUNT, meaning=AT_ALL),
-        Column("Moved as advised", here.increase(spot.SWITCHES, by=WORKLOAD, outcome="followed"), units.COUNT),
-        Column("Elsewhere", here.increase(spot.SWITCHES, by=WORKLOAD, outcome="elsewhere"), units.COUNT),
+        Column("Advised", here.last(spot.OPEN_RECOMMENDATIONS, by=WORKLOAD), units.COUNT, meaning=AT_ALL),
+        Column("Followed", here.increase(spot.SWITCHES, by=WORKLOAD, advice="followed"), units.COUNT),
+        Column("Elsewhere", here.increase(spot.SWITCHES, by=WORKLOAD, advice="elsewhere"), units.COUNT),
     ],
     titles=TITLES,
-    sort="Moves advised",
+    sort="Advised",
     help="Optimised: savings that the workload has of those that it could have; a dash where nothing could be saved. "
-    "Moves: in the time range.",
+    "Advised: moves that are open. Followed, elsewhere: moves in the time range, to the pool that had been advised or "
+    "another.",
     no_data=NO_ALTERNATE,
     height=10,
     width=10,
@@ -255,13 +256,16 @@ weights = bars(
 
 # --- how often machines are taken, here and elsewhere
 
+taken_month = (
+    here.last(parts.TAKEN_30D, by=REGION, how="sum").share_of(here.last(parts.HOURS_30D, by=REGION, how="sum")) * 100
+)
 rate = timeseries(
     "Taken per 100 h, past day",
     here.last(parts.RATE_1D, by=REGION).named("past day"),
-    here.last(parts.RATE_USUAL, by=REGION).named("30 days before"),
+    taken_month.named("30 days"),
     unit=units.SCORE,
-    help="Interruptions per 100 hours of a spot machine, by region: of the past 24 hours at each time, and of the 30 "
-    "days before, which for few hours is an upper bound.",
+    help="Interruptions per 100 hours of a spot machine, by region: of the 24 hours, and of the 30 days, before each "
+    "time.",
     no_data=parts.NOT_COUNTED,
     runbook="InterruptionRateUp",
     width=9,
@@ -307,7 +311,7 @@ advisor = table(
     [REGION.name, INSTANCE_TYPE.name, "os"],
     [
         Column(
-            "Taken in a month",
+            "A month",
             here.last(spot.ADVISOR_BUCKET, by=(REGION, INSTANCE_TYPE, spot.OS)),
             units.PLAIN,
             mappings=BUCKETS,
@@ -315,7 +319,7 @@ advisor = table(
         Column("Saves", here.last(spot.ADVISOR_SAVINGS, by=(REGION, INSTANCE_TYPE, spot.OS)), units.SHARE),
     ],
     titles={**TITLES, "os": "System"},
-    sort="Taken in a month",
+    sort="A month",
     help="What AWS published of the whole region: the share of machines that were taken in a month, and the savings "
     "over the list price.",
     no_data="The advisor is not read (spot.advisor_url)",

@@ -116,7 +116,7 @@ def test_labels_of_one_name_are_one_record() -> None:
         for item in metric.labels:
             records.setdefault((domain, item.name), set()).add(item)
     shared = {name for name, found in records.items() if len(found) > 1}
-    reasons = {(domain, "reason") for domain in ("llm", "exporter", "hosts", "pipelines", "kubernetes")}
+    reasons = {(domain, "reason") for domain in ("llm", "exporter", "hosts", "pipelines", "kubernetes", "spot")}
     assert shared <= {*reasons, ("pipelines", "direction")}
 
 

@@ -38,7 +38,6 @@ SIGNAL = label(
     "What was told.",
     one_of=("rebalance", "warning", "scheduled", "state_change", "reservation_warning", "lifecycle_action"),
 )
-LEAD_SIGNAL = label("signal", "What was told.", one_of=("rebalance", "warning"))
 REJECT = label(
     "reason",
     "Why a message was not read.",
@@ -87,10 +86,10 @@ STAGE_REASON = label(
     ),
 )
 SWITCH = label(
-    "outcome", "followed: it moved to the recommended pool; elsewhere: to another.", one_of=("followed", "elsewhere")
+    "advice", "followed: it moved to the recommended pool; elsewhere: to another.", one_of=("followed", "elsewhere")
 )
-COST_KIND = label("kind", "Of work that was lost: the machine's time; LLM calls.", one_of=("machine", "llm"))
-WORK = label("kind", "Work that was lost.", one_of=("pipeline_run", "agent_task"))
+COST = label("cost", "Of work that was lost: the machine's time; LLM calls.", one_of=("machine", "llm"))
+WORK = label("work", "Work that was lost.", one_of=("pipeline_run", "agent_task"))
 SLOT = label("slot", "Place in a ring of recent ones.", at_most=50)
 KIND = label("kind", "What happened.", one_of=("rebalance", "warning", "interruption"))
 OUTCOME = label("outcome", "How it ended.", one_of=("pending", "in_time", "late", "not_seen"))
@@ -235,8 +234,8 @@ REBALANCES = counter(
 SIGNAL_LEAD = histogram(
     "spot.signal.lead",
     unit="s",
-    help="From the signal to the machine's end.",
-    labels=(LEAD_SIGNAL,),
+    help="From the signal, a rebalance recommendation or a warning, to the machine's end.",
+    labels=(SIGNAL,),
     buckets=(30, 60, 90, 110, 120, 130, 180, 300, 600, 1800, 3600, 14400),
     durable=True,
 )
@@ -407,7 +406,7 @@ INTERRUPTION_COST = counter(
     "spot.interruption_cost.usd",
     unit="{USD}",
     help="Cost of work that ended with its machine and has to be done again.",
-    labels=(ACCOUNT, REGION, COST_KIND),
+    labels=(ACCOUNT, REGION, COST),
     scale=NANO,
     durable=True,
 )

@@ -174,10 +174,15 @@ class Reader:
         self._check_version()
         return spot.exposure(self._db, since)
 
+    def machine_days(self, since: int) -> list[spot.Day]:
+        """Money and machine time by workload, of whole days (UTC), the first is that of `since`."""
+        self._check_version()
+        return spot.days(self._db, since)
+
     def slices(self) -> dict[tuple[str, str], int]:
         """(account, region) -> up to when its machine time is counted, Unix nanoseconds."""
         self._check_version()
-        return {(row[0], row[1]): row[2] for row in self._db.execute("SELECT * FROM spot_slices")}
+        return {(row[0], row[1]): row[2] for row in self._db.execute("SELECT account, region, until FROM spot_slices")}
 
     def counter(self, name: str) -> dict[tuple[str, ...], int]:
         """A durable counter by its name in the catalogue: label values -> integer count of 1/scale units."""

@@ -118,13 +118,14 @@ def prices_known_until(instances: Iterable[Instance], spot_prices: SpotBook, at:
     """The latest `until` before which no price change can be missed; at most `at`, Unix nanoseconds.
 
     A change is known only once it has been read, so a slice ends where the spot prices of running machines were last
-    read. What was not read for `most_wait` nanoseconds is waited for no longer, and what has no price not at all.
+    read, and those of ended ones, where they were not read since. What was not read for `most_wait` nanoseconds is waited for no longer, and what has no price not at all.
     """
     until = at
     for instance in instances:
-        if instance.state in ALIVE and instance.lifecycle == "spot":
+        if instance.lifecycle == "spot":
             prices = spot_prices.get(instance.pool)
-            if prices is not None and at - prices.at <= most_wait:
+            is_unsure = prices is not None and (instance.state in ALIVE or prices.at < (instance.ended or 0))
+            if prices is not None and is_unsure and at - prices.at <= most_wait:
                 until = min(until, prices.at)
     return until
 

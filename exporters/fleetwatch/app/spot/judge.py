@@ -25,6 +25,7 @@ from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.desk import Desk
 from fleetwatch.collect.here import CommitError, Here
 from fleetwatch.collect.runner import JITTER, Incomplete, Pace, Source
+from fleetwatch.collect.spot._sums import Sums
 from fleetwatch.ledger.errors import LedgerError
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.reckon.savings import HOUR
@@ -79,6 +80,7 @@ class SpotJudge:
         self._began = monotonic()
         self._slices = Slices()
         self._recent = Recent()
+        self._sums = Sums(here.ai_services.limits)
         self._state = State(here.state / f"{NAME}.json" if here.state is not None else None)
         self._losses = Losses(self._state)
         self._judged: list[Judged] = []
@@ -185,14 +187,13 @@ class SpotJudge:
         lost = self._losses.of(known, costs, now)
         decided = self._undecided(now)
         decisions = [alternates.decision(item, now) for item in decided]
-        # First: should the exporter die in between, a move is missing from the funnel rather than there twice.
-        self._state.answered(moves.spent)
         try:
             self._state.save()
             self._commit([*slices, *seen, *moves.switches, *moves.decisions, *decisions, *lost])
             self._slices.told(seen, now)
             self._losses.told(lost, now)
-            self._state.decided.update((item.workload, now // HOUR) for item in decided)
+            self._state.answered(moves.spent)
+            self._state.decide((item.workload for item in decided), now // HOUR)
             self._state.recommend({item.workload: item.chosen.pool for item in decided if item.chosen}, now)
             self._state.main = self._main(fleets)
             self._state.save()
@@ -232,8 +233,7 @@ class SpotJudge:
     # --- series
 
     def _samples(self, fleets: Sequence[Fleet], pools: Pools) -> Iterator[Sample]:
-        yield from gauges.money(fleets, self._desk)
-        yield from gauges.forced(fleets)
+        yield from self._sums.of([*gauges.money(fleets, self._desk), *gauges.forced(fleets)])
         running = {item.workload for fleet in fleets for item in fleet.instances if item.state in RUNS}
         # A look may be some minutes old; who is gone meanwhile is gone at once.
         judged = [item for item in self._judged if item.workload in running]

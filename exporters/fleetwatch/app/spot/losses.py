@@ -6,6 +6,7 @@ kept over a restart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fleetwatch.app.spot.known import LOST_WITHIN, Known
@@ -41,10 +42,13 @@ class Losses:
         if not missing:
             return
         machines = {item.id: item for fleet in fleets for item in fleet.instances}
+        bearers = Counter(name for item in {**machines, **known.instances}.values() for name in set(item.names))
         for item in missing:
             # What the ledger saw last has the names that EC2 takes from a machine with its end.
             machine = marked[item].machine if item in marked else known.instances.get(item) or machines.get(item)
             if machine is not None:
+                # What several are called, as a group's tag Name or an address of two networks, tells of none of them.
+                machine = machine._replace(names=tuple(name for name in machine.names if bearers[name] <= 1))
                 node = nodes[item].node if item in nodes else marked[item].node if item in marked else ""
                 marked[item] = Marked(machine, pools.price(machine.pool), node)
 

@@ -69,7 +69,9 @@ def moved(
         outcome = "followed" if new in told else "elsewhere"
         found.switches.append(Switch(workload, at, old, new, outcome))
         if told:
-            # Only what answers a recommendation is in the funnel: nothing can be switched that was not chosen.
-            found.decisions.append(Decision(f"switch {workload} {at}", at, (("switched", outcome, 1),)))
+            # Only what answers a recommendation is in the funnel, by the time of that as its key: nothing can be
+            # switched that was not chosen, though the exporter dies before it has noted the answer.
+            chosen_at = max(recommended[workload][pool] for pool in told)
+            found.decisions.append(Decision(f"switch {workload} {chosen_at}", at, (("switched", outcome, 1),)))
             found.spent.append(workload)
     return found

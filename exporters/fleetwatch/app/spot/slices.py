@@ -1,8 +1,8 @@
 """Machine time and money since the last look, region by region: the records that the ledger counts.
 
 A slice begins where the ledger's last one of the region ended, so nothing counts twice and nothing is left out, however
-long the exporter was away. It ends where the fleet was looked at and all prices are known, never later: what cannot be
-read is waited for and not guessed.
+long the exporter was away. It ends where the fleet was looked at and all prices are known, or at midnight (UTC), never
+later: what cannot be read is waited for and not guessed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Set
 from fleetwatch.collect.desk import Desk
 from fleetwatch.reckon import savings
 from fleetwatch.reckon.pulse import SECOND
+from fleetwatch.reckon.spot_risk import DAY
 from fleetwatch.records.spot import Fleet, FleetSlice, Instance, InstanceSeen, Pool
 
 MOST_WAIT = 15 * 60 * SECOND
@@ -38,14 +39,16 @@ class Slices:
         until: up to when the ledger has counted. The first slice of all is empty and tells only which machines there
         are: what they did before nobody saw.
         """
+        self._last_seen.update((item.id, fleet.at) for item in fleet.instances if item.state in savings.ALIVE)
         if until is None:
             return FleetSlice(fleet.account, fleet.region, fleet.at - 1, fleet.at, (), fleet.instances)
         end = savings.prices_known_until(fleet.instances, desk.spot_prices, fleet.at, MOST_WAIT)
-        end = min(end, self._priced_until(fleet, desk, now))
+        # Sums of days are of that day alone, also after a gap: the rest follows with the next look.
+        end = min(end, self._priced_until(fleet, desk, now), (until // DAY + 1) * DAY)
         if end <= until:
             return None
-        found = savings.uses(fleet.instances, desk.spot_prices, desk.list_prices, until, end, last_seen=self._last_seen)
-        self._last_seen.update((item.id, fleet.at) for item in fleet.instances if item.state in savings.ALIVE)
+        seen = self._last_seen
+        found = savings.uses(fleet.instances, desk.spot_prices, desk.list_prices, until, end, last_seen=seen)
         return FleetSlice(fleet.account, fleet.region, until, end, found, fleet.instances)
 
     def _priced_until(self, fleet: Fleet, desk: Desk, now: int) -> int:

@@ -62,6 +62,16 @@ class State:
             told[pool] = at
             self.recommended[workload] = {old: when for old, when in told.items() if at - when <= ANSWERS}
 
+        oldest = at - ANSWERS
+        self.recommended = {
+            workload: told for workload, told in self.recommended.items() if max(told.values(), default=0) >= oldest
+        }
+
+    def decide(self, workloads: Iterable[str], hour: int) -> None:
+        """A decision of each was counted in this hour; those of other hours do not matter any more."""
+        kept = [workload for workload, when in self.decided.items() if when == hour]
+        self.decided = dict.fromkeys([*kept, *workloads], hour)
+
     def answered(self, workloads: Iterable[str]) -> None:
         """Their recommendations are done with."""
         for workload in workloads:

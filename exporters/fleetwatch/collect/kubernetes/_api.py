@@ -24,6 +24,9 @@ from fleetwatch.collect.kubernetes._objects import Status
 MOST_BYTES = 128 << 20
 """Of one page of a list. 500 objects are a few megabytes."""
 
+MOST_LINE = 16 << 20
+"""Of one line of a watch: one object, of which the API stores at most 1.5 MiB."""
+
 CONNECT = 10.0
 """Seconds to connect."""
 
@@ -74,6 +77,8 @@ class Api:
                 headers=headers,
                 preload_content=False,
                 retries=False,
+                # The token is for this server alone.
+                redirect=False,
                 timeout=urllib3.Timeout(connect=CONNECT, read=patience),
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -114,6 +119,11 @@ class Stream:
         rest = b""
         try:
             for chunk in self._response.stream(1 << 16):
+                if b"\n" not in chunk:
+                    rest += chunk
+                    if len(rest) > MOST_LINE:
+                        raise ApiTrouble(0, f"a line of a watch has more than {MOST_LINE >> 20} MiB")
+                    continue
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from lines
         except urllib3.exceptions.ReadTimeoutError:

@@ -11,19 +11,18 @@ from fleetwatch.collect.here import ClusterAccess, KubernetesAccess
 from fleetwatch.collect.kubernetes import _events, _nodes, _pdbs, _pods
 from fleetwatch.collect.kubernetes._api import Api
 from fleetwatch.collect.kubernetes._state import State
-from fleetwatch.collect.kubernetes._watch import Failure, Keep, Pace, Page, Resource, Watch
+from fleetwatch.collect.kubernetes._watch import Failure, Keep, Pace, Resource, Watch
 from fleetwatch.collect.runner import Denied
 
-NODES = Resource("nodes", "/api/v1/nodes", _nodes.RawNode, Page[_nodes.RawNode])
-PODS = Resource("pods", "/api/v1/pods", _pods.RawPod, Page[_pods.RawPod])
+NODES = Resource("nodes", "/api/v1/nodes", _nodes.RawNode)
+PODS = Resource("pods", "/api/v1/pods", _pods.RawPod)
 BUDGETS = Resource(
     "poddisruptionbudgets",
     "/apis/policy/v1/poddisruptionbudgets",
     _pdbs.RawBudget,
-    Page[_pdbs.RawBudget],
     "policy",
 )
-EVENTS = Resource("events", "/api/v1/events", _events.RawEvent, Page[_events.RawEvent])
+EVENTS = Resource("events", "/api/v1/events", _events.RawEvent, most=_events.MOST, cut=True)
 
 STALE = 300.0
 """Seconds without a sign of the API after which gauges of what it told are gone: a cluster that is upgraded comes back
@@ -88,6 +87,9 @@ class Watched:
         for name, watch in self.watches.items():
             for failure in list(watch.failures.values()):
                 yield self._words(name, failure), self._denied(watch, failure)
+            unread = list(watch.unread.values())
+            if unread:
+                yield f"{self.access.name}: {len(unread)} {name} cannot be read, the first: {unread[0]}", None
 
     def _words(self, name: str, failure: Failure) -> str:
         age = self.age(name)

@@ -16,6 +16,9 @@ from fleetwatch.catalogue import kubernetes
 from fleetwatch.catalogue.metric import OTHER, Label
 from fleetwatch.collect.kubernetes._objects import Meta
 
+MOST = 100_000
+"""Events whose counts are kept, and that are read of a list: some 25 MB. A cluster has a few thousand an hour."""
+
 
 class _Object(msgspec.Struct):
     kind: str = ""
@@ -62,11 +65,16 @@ def _listed(label: Label, value: str) -> str:
 
 
 class Tally:
-    """Occurrences by labels. For one thread."""
+    """Occurrences by labels. For one thread.
+
+    Past MOST the oldest are forgotten; from then on an event that is not known counts once, however often it happened:
+    it may be one that was forgotten.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str, str, str]] = Counter()
         self._seen: dict[str, int] | None = None
+        self._forgot = False
 
     def __len__(self) -> int:
         return len(self._seen or ())
@@ -78,21 +86,27 @@ class Tally:
         self._seen = {}
         for event in events:
             if not first:
-                self._add(event, before.get(event.uid, 0))
+                self._add(event, before.get(event.uid))
             self._seen[event.uid] = event.times
+        self._forgot |= len(self._seen) >= MOST
 
     def put(self, event: Fact) -> None:
         """One that is new, or happened again."""
         if self._seen is None:
             self._seen = {}
-        self._add(event, self._seen.get(event.uid, 0))
+        self._add(event, self._seen.pop(event.uid, None))
         self._seen[event.uid] = event.times
+        if len(self._seen) > MOST:
+            self._seen.pop(next(iter(self._seen)))
+            self._forgot = True
 
     def drop(self, uid: str) -> None:
         """One that the API forgot."""
         if self._seen is not None:
             self._seen.pop(uid, None)
 
-    def _add(self, event: Fact, before: int) -> None:
-        if event.times > before:
+    def _add(self, event: Fact, before: int | None) -> None:
+        if before is None:
+            self.counts[event.labels] += 1 if self._forgot else event.times
+        elif event.times > before:
             self.counts[event.labels] += event.times - before

@@ -18,6 +18,10 @@ _SUFFIXES = {
 }
 
 
+MOST = 1e21
+"""Of a quantity; the API itself takes none above 2^63, and a sum has to stay finite."""
+
+
 class Owner(msgspec.Struct):
     kind: str = ""
     controller: bool | None = None
@@ -85,8 +89,11 @@ def quantity(text: str) -> float:
     """Value of a resource quantity: `250m` is 0.25, `1Gi` is 1073741824. Raises ValueError for what is none."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise ValueError(f'expected a quantity like 250m or 1Gi, got "{text}"')
-    return float(found[1]) * _SUFFIXES[found[2] or ""]
+        raise ValueError(f'expected a quantity like 250m or 1Gi, got "{text:.60}"')
+    value = float(found[1]) * _SUFFIXES[found[2] or ""]
+    if not abs(value) < MOST:
+        raise ValueError(f'expected a quantity below {MOST:g}, got "{text:.60}"')
+    return value
 
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "habana.ai/gaudi", "aws.amazon.com/neuron")

@@ -65,8 +65,14 @@ def _sum(amounts: Iterable[Amounts]) -> Amounts:
     return (cores, memory, gpus)
 
 
+def totals(view: View) -> Iterator[Sample]:
+    """Gauges of pools that may be added up. Of all nodes, whether they are shown or not."""
+    if view.nodes is not None:
+        yield from _of_pools(view, view.nodes)
+
+
 def samples(view: View, most_nodes: int) -> Iterator[Sample]:
-    """All gauges of a cluster. most_nodes: nodes with series of their own."""
+    """All other gauges of a cluster. most_nodes: nodes with series of their own."""
     name = view.access.name
     yield kubernetes.CLUSTER_INFO(1, client=view.access.client, cluster=name)
     if view.nodes is not None:
@@ -74,7 +80,6 @@ def samples(view: View, most_nodes: int) -> Iterator[Sample]:
         yield kubernetes.NODES_NOT_SHOWN(len(view.nodes) - len(shown), cluster=name)
         for node in shown:
             yield from _of_node(view, node)
-        yield from _of_pools(view, view.nodes)
         yield from _blast(view, view.nodes)
     if view.pods is not None:
         phases = Counter(pod.phase for pod in view.pods)
@@ -147,7 +152,6 @@ def _of_node(view: View, node: Fact) -> Iterator[Sample]:
 
 
 def _of_pools(view: View, nodes: Sequence[Fact]) -> Iterator[Sample]:
-    """Of all nodes, whether they are shown or not."""
     name = view.access.name
     numbers = Counter((node.pool, node.lifecycle, node.instance_type, node.zone) for node in nodes)
     for labels, number in numbers.items():

@@ -34,6 +34,10 @@ STEADY = 30.0
 """Seconds after which a watch that fails had gone well."""
 
 
+MOST_UNREAD = 1000
+"""Objects that cannot be read whose reasons are kept."""
+
+
 class Pace(NamedTuple):
     """Seconds, but for `page`: objects of one page. silence: without a sign, after which a watch is dead."""
 
@@ -50,21 +54,25 @@ class _ListMeta(msgspec.Struct, rename="camel"):
     next: str = msgspec.field(default="", name="continue")
 
 
-class Page(msgspec.Struct, Generic[R]):
-    """A part of a list."""
+class _Page(msgspec.Struct):
+    """A part of a list. Its objects are read one by one: one that cannot be read takes no other one with it."""
 
     metadata: _ListMeta
-    items: list[R] = []
+    items: list[msgspec.Raw] | None = None
 
 
 class Resource(NamedTuple, Generic[R]):
-    """What is watched. name: as RBAC calls it, without its group; group: empty for the core."""
+    """What is watched. name: as RBAC calls it, without its group; group: empty for the core.
+
+    most: objects of a list that are read; where there are more the list fails, or is cut.
+    """
 
     name: str
     path: str
     raw: type[R]
-    page: type[Page[R]]
     group: str = ""
+    most: int = 1_000_000
+    cut: bool = False
 
     def permission(self, verb: str) -> str:
         return f"{verb} {self.name}.{self.group}" if self.group else f"{verb} {self.name}"
@@ -117,6 +125,8 @@ class Watch(Generic[R, F]):
         """Verb -> why it does not work; empty: all is well."""
         self.synced = threading.Event()
         """All has been listed once, or it was tried in vain."""
+        self.unread: dict[str, str] = {}
+        """Uid -> why an object cannot be read; it is left out, or stays as it was last read."""
         self.listed = False
         self._api = api
         self._keep = keep
@@ -125,7 +135,7 @@ class Watch(Generic[R, F]):
         self._version = ""
         self._stop = threading.Event()
         self._stream: Stream | None = None
-        self._page = msgspec.json.Decoder(resource.page)
+        self._page = msgspec.json.Decoder(_Page)
         self._line = msgspec.json.Decoder(_Line)
         self._object = msgspec.json.Decoder(resource.raw)
         self._thread = threading.Thread(target=self._run, name=f"watch {resource.name}", daemon=True)
@@ -174,17 +184,20 @@ class Watch(Generic[R, F]):
 
     def _list(self) -> None:
         facts: list[F] = []
+        unread: dict[str, str] = {}
         version = following = ""
         try:
             while True:
                 query = {"limit": str(self._pace.page)} | ({"continue": following} if following else {})
                 page = self._page.decode(self._api.get(self.resource.path, query, self._pace.list_patience))
-                facts += map(self._keep.fact, page.items)
+                facts += (fact for raw in page.items or () for fact in self._read(raw, unread))
                 # The first page's version is that of all: later ones are read as of the same moment.
                 version = version or page.metadata.resource_version
                 following = page.metadata.next
-                if not following:
+                if not following or (self.resource.cut and len(facts) >= self.resource.most):
                     break
+                if len(facts) > self.resource.most:
+                    raise ApiTrouble(0, f"expected at most {self.resource.most} objects, got more")
         except ApiTrouble as trouble:
             if trouble.status == 410:
                 # It took so long that the API forgot the first page's moment.
@@ -192,11 +205,22 @@ class Watch(Generic[R, F]):
             self._failed("list", trouble.status, trouble.why)
             raise
         self._keep.replace(facts)
+        self.unread = unread
         self._version = version
         self.told = self._clock()
         self.listed = True
         self.failures.pop("list", None)
         self.synced.set()
+
+    def _read(self, raw: msgspec.Raw, unread: dict[str, str]) -> list[F]:
+        """What is kept of an object; nothing of one that cannot be read. Raises DecodeError for what is no object."""
+        try:
+            return [self._keep.fact(self._object.decode(raw))]
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+            meta = msgspec.json.decode(raw, type=_Versioned).metadata
+            if len(unread) < MOST_UNREAD:
+                unread[meta.uid] = f"{meta.name}: {error}"[:200]
+            return []
 
     def _watch(self) -> None:
         """Until the watch ends. Raises _Expired, ApiTrouble."""
@@ -248,12 +272,16 @@ class Watch(Generic[R, F]):
         if line.type == "ERROR":
             status = msgspec.json.decode(line.object, type=Status)
             raise ApiTrouble(status.code, status.message)
-        thing = self._object.decode(line.object)
+        meta = msgspec.json.decode(line.object, type=_Versioned).metadata
+        self.unread.pop(meta.uid, None)
+        found = self._read(line.object, self.unread)
         if line.type == "DELETED":
-            self._keep.drop(self._keep.fact(thing))
-        elif line.type in {"ADDED", "MODIFIED"}:
-            self._keep.put(self._keep.fact(thing))
-        self._version = thing.metadata.resource_version  # type: ignore[attr-defined] # each kind has it
+            if not found:
+                raise _Expired  # what it was when it could be read is to go: a list tells what is left
+            self._keep.drop(found[0])
+        elif line.type in {"ADDED", "MODIFIED"} and found:
+            self._keep.put(found[0])
+        self._version = meta.resource_version
 
     def _failed(self, verb: str, status: int, why: str) -> None:
         if verb not in self.failures:

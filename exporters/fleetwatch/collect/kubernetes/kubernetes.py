@@ -18,9 +18,10 @@ from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.here import Here, KubernetesAccess
 from fleetwatch.collect.kubernetes._cluster import Watched
 from fleetwatch.collect.kubernetes._counted import Counted
-from fleetwatch.collect.kubernetes._shown import Facts, View, desk_nodes, samples, view
+from fleetwatch.collect.kubernetes._shown import Facts, View, desk_nodes, samples, totals, view
 from fleetwatch.collect.kubernetes._watch import Pace
 from fleetwatch.collect.runner import Denied, Incomplete, NoData, source
+from fleetwatch.collect.sums import Sums
 from fleetwatch.reckon.drain import Terms
 from fleetwatch.records.kubernetes import Cluster
 
@@ -40,6 +41,7 @@ class Kubernetes:
         self._pace = pace
         self._clusters: list[Watched] = []
         self._counted = Counted()
+        self._sums = Sums(here.ai_services.limits)
 
     def __call__(self) -> Iterator[Sample]:
         """Raises NoData without clusters, Incomplete for what does not work."""
@@ -50,6 +52,8 @@ class Kubernetes:
             self._begin(settings)
         views = [self._look(cluster, settings) for cluster in self._clusters]
         rooms = _shares([len(item.nodes or ()) for item in views], settings.most_nodes)
+        # They take their places under the bounds of labels first, so that what is added up stays whole.
+        yield from self._sums.of(sample for found in views for sample in totals(found))
         for cluster, found, room in zip(self._clusters, views, rooms, strict=True):
             yield from samples(found, room)
             yield from self._counters(cluster)

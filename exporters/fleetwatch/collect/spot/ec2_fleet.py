@@ -25,8 +25,8 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here, SpotAccess
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, source
 from fleetwatch.collect.spot import _ec2
-from fleetwatch.collect.spot._sums import Sums
 from fleetwatch.collect.spot._targets import Targets, Where
+from fleetwatch.collect.sums import Sums
 from fleetwatch.records.spot import Fleet, Instance, Pool, Shape, SpotRequest
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, source
 from fleetwatch.collect.spot._ask import pages
-from fleetwatch.collect.spot._sums import Sums
 from fleetwatch.collect.spot._targets import Targets, Where
+from fleetwatch.collect.sums import Sums
 from fleetwatch.records.spot import Instance
 
 API = "cloudwatch"

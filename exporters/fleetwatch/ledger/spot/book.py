@@ -70,7 +70,7 @@ class SpotBook:
         self._keys = Keys(db)
         self._slices = Slices(db, counts)
         self._registry = Registry(db)
-        self._interruptions = Interruptions(db, counts, self._registry)
+        self._interruptions = Interruptions(db, counts, self._registry, self._slices)
 
     # --- what others ask; all raise LedgerError
 

@@ -2,7 +2,8 @@
 
 A counter cannot take back the pool or the reason that it was counted under. So a taking counts when it is settled:
 QUIET after its last news when nothing is missing any more, HELD after it otherwise. Both are measured by this machine's
-clock: messages may be late and AWS' clock another. What comes still later changes the row, and no counter.
+clock: messages may be late and AWS' clock another. What comes still later changes the row, and no counter; but a recommendation that stood alone when it was
+counted, and whose machine is taken hours later, counts as an interruption then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fleetwatch.ledger.counts import Counts
 from fleetwatch.ledger.spot import tables
 from fleetwatch.ledger.spot.facts import Facts
 from fleetwatch.ledger.spot.registry import Registry
+from fleetwatch.ledger.spot.slices import Slices
 from fleetwatch.reckon.timeline import Fact, Taking, drain_time, outcome, takings
 from fleetwatch.records.spot import Instance, Interruption, Pool
 
@@ -26,18 +28,21 @@ MOST: Final = 100_000
 AT_ONCE: Final = 200
 """Takings settled in one transaction, some 50 ms; the others a second later."""
 PRUNE_ROWS: Final = 5000
-_PUT: Final = f"INSERT OR REPLACE INTO spot_interruptions VALUES ({', '.join('?' * 27)})"
+_PUT: Final = f"INSERT OR REPLACE INTO spot_interruptions VALUES ({', '.join('?' * 28)})"
 _OLD: Final = "SELECT * FROM spot_interruptions WHERE instance = ? AND NOT closed ORDER BY began"
-_BEGAN, _PLACE, _SETTLED, _SETTLES = 1, slice(2, 8), 24, 25
+_BEGAN, _PLACE, _INTERRUPTED, _SETTLED, _SETTLES, _RECOMMENDED = 1, slice(2, 8), 21, 24, 25, 27
 
 
 class Interruptions:
     """The table `spot_interruptions`. All that writes is called inside the writer's transaction."""
 
-    def __init__(self, db: sqlite3.Connection, counts: Counts, registry: Registry, most: int = MOST) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, counts: Counts, registry: Registry, slices: Slices, most: int = MOST
+    ) -> None:
         self._db = db
         self._counts = counts
         self._registry = registry
+        self._slices = slices
         self._most = most
         self._facts = Facts(db)
         self._places: dict[str, tuple[str, str]] = {}
@@ -121,7 +126,7 @@ class Interruptions:
         found = takings(self._facts.of(instance))
         machine = self._registry.find(instance)
         place = self._place(instance, machine, old)
-        settled = _settled(found, old)
+        settled, recommended = _settled(found, old)
         rows = {}
         for number, taking in enumerate(found):
             row = _row(instance, taking, machine, place, is_settled=number in settled)
@@ -132,7 +137,7 @@ class Interruptions:
                 settles = was[_SETTLES]
             else:
                 settles = now + (QUIET if taking.is_whole and machine is not None else HELD)
-            rows[taking.began] = (*row, settles, 0)
+            rows[taking.began] = (*row, settles, 0, int(number in recommended))
         self._write(instance, old, rows)
 
     def _write(self, instance: str, old: Sequence[tuple[Any, ...]], rows: dict[int, tuple[Any, ...]]) -> None:
@@ -174,11 +179,17 @@ class Interruptions:
             return
         machine = self._registry.find(instance)
         place = self._place(instance, machine, [row])
-        self._db.execute(_PUT, (*_row(instance, found, machine, place, is_settled=True), 0, 0))
+        told = (*_row(instance, found, machine, place, is_settled=True), 0, 0, int(found.rebalance is not None))
+        self._db.execute(_PUT, told)
         self._changed_now[instance, began] = None
-        self._count(found, machine, place)
+        if (found.terminated or found.warning or found.began) >= self._slices.since(place[0], place[1]):
+            # What went before the first look is in no rate: its hours are in none either.
+            self._count(found, machine, place, is_recommended=bool(row[_RECOMMENDED]))
 
-    def _count(self, taking: Taking, machine: Instance | None, place: Sequence[str]) -> None:
+    def _count(
+        self, taking: Taking, machine: Instance | None, place: Sequence[str], *, is_recommended: bool
+    ) -> None:
+        """is_recommended: its recommendation was counted before."""
         pool, workload = Pool(*place[:5]), place[5]
         add, observe = self._counts.add, self._counts.observe
         if taking.interrupted and not taking.reserved:
@@ -186,12 +197,12 @@ class Interruptions:
         if taking.reclaimed:
             told = "no" if taking.warning is None else "yes"
             add(spot.TERMINATIONS, (pool.account, pool.region, taking.reason, told))
-        if taking.rebalance is not None:
+        if taking.rebalance is not None and not is_recommended:
             add(spot.REBALANCES, (pool.region, pool.instance_type))
-        for signal, at in (("rebalance", taking.rebalance), ("warning", taking.warning)):
-            if at is not None and taking.terminated is not None and taking.terminated >= at:
-                observe(spot.SIGNAL_LEAD, (signal,), taking.terminated - at)
         if taking.interrupted:
+            for signal, at in (("rebalance", taking.rebalance), ("warning", taking.warning)):
+                if at is not None and taking.terminated is not None and taking.terminated >= at:
+                    observe(spot.SIGNAL_LEAD, (signal,), taking.terminated - at)
             left = _left(taking, machine, workload)
             add(spot.DRAIN_OUTCOMES, (*left, outcome(taking, settled=True)))
             time = drain_time(taking)
@@ -215,14 +226,21 @@ class Interruptions:
         return len(rows)
 
 
-def _settled(found: Sequence[Taking], old: Sequence[tuple[Any, ...]]) -> set[int]:
-    """Which takings were counted: those in whose time a counted row began; a late sign may have come before it."""
-    settled = set()
+def _settled(found: Sequence[Taking], old: Sequence[tuple[Any, ...]]) -> tuple[set[int], set[int]]:
+    """(takings that were counted, those whose recommendation was): in whose time such a row began.
+
+    A late sign may have come before it. A recommendation that became an interruption is yet to be counted as one.
+    """
+    settled, recommended = set(), set()
     for row in old:
-        if row[_SETTLED] and found:
+        if found and (row[_SETTLED] or row[_RECOMMENDED]):
             earlier = [number for number, taking in enumerate(found) if taking.began <= row[_BEGAN]]
-            settled.add(earlier[-1] if earlier else 0)
-    return settled
+            number = earlier[-1] if earlier else 0
+            if row[_SETTLED] and (row[_INTERRUPTED] or not found[number].interrupted):
+                settled.add(number)
+            if row[_RECOMMENDED]:
+                recommended.add(number)
+    return settled, recommended
 
 
 def _left(taking: Taking, machine: Instance | None, workload: str) -> tuple[str, str]:

@@ -16,6 +16,8 @@ KEPT: Final = 15 * tables.DAY
 """Nanoseconds after its end that a machine is known; SQS keeps a message for 14 days at most."""
 MOST: Final = 200_000
 """Machines in the file, at most, some 60 MB: the slice's own, and those that went last."""
+UNSEEN: Final = 2 * tables.DAY
+"""Nanoseconds without a slice after which a region is given up: it, or its account, has left the settings."""
 PRUNE_ROWS: Final = 5000
 _PUT = f"INSERT OR REPLACE INTO spot_instances VALUES ({', '.join('?' * 20)})"
 _OVER: Final = frozenset({"stopped", "terminated"})
@@ -74,7 +76,13 @@ class Registry:
         return changed
 
     def prune(self, now: int) -> int:
-        """Forget some that are gone for long; returns how many."""
+        """Forget some that are gone for long; returns how many. A region that nobody looks at any more has no machines."""
+        unseen = "SELECT account, region, until FROM spot_slices WHERE until < ?"
+        for account, region, until in self._db.execute(unseen, (now - UNSEEN,)).fetchall():
+            if self._here.pop((account, region), None):
+                gone = "UPDATE spot_instances SET gone = ? WHERE account = ? AND region = ? AND gone IS NULL"
+                self._db.execute(gone, (until, account, region))
+                self._host = None
         deleted = self._drop("gone < ?", (now - KEPT,), PRUNE_ROWS)
         (known,) = self._db.execute("SELECT count(*) FROM spot_instances").fetchone()
         return deleted + (self._drop("gone IS NOT NULL", (), min(known - MOST, PRUNE_ROWS)) if known > MOST else 0)

@@ -1,7 +1,8 @@
 """Tables of spot, and how their rows are read; by the writer, and by readers of the file in other processes.
 
-spot_slices         up to when the machine time of a region of an account is counted
+spot_slices         from when and up to when the machine time of a region of an account is counted
 spot_exposure       spot machine time per day and pool: what interruption rates are divided by
+spot_days           money and machine time per day and workload, for as long as `spot.keep_days`
 spot_instances      the registry: what a machine is or was. Events name machines by their id alone
 spot_keys           digests of what was counted by key, and until when they are remembered
 spot_facts          what was told of single machines, until long after; see reckon.timeline
@@ -22,7 +23,19 @@ DAY: Final = 86_400 * 10**9
 
 SCHEMA: Final = """
 CREATE TABLE spot_slices (
-    account TEXT NOT NULL, region TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (account, region)
+    account TEXT NOT NULL, region TEXT NOT NULL, until INTEGER NOT NULL,
+    -- When it was looked at first: who was taken before is in no rate, since its hours are in none.
+    since INTEGER NOT NULL,
+    PRIMARY KEY (account, region)
+) WITHOUT ROWID;
+CREATE TABLE spot_days (
+    -- Since 1970.
+    day INTEGER NOT NULL,
+    account TEXT NOT NULL, region TEXT NOT NULL, team TEXT NOT NULL, workload TEXT NOT NULL, lifecycle TEXT NOT NULL,
+    -- Nano-USD of what has both prices; nanoseconds: of processors, of machines without a price.
+    spend INTEGER NOT NULL, on_demand INTEGER NOT NULL, vcpu_time INTEGER NOT NULL, eligible_time INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    PRIMARY KEY (day, account, region, team, workload, lifecycle)
 ) WITHOUT ROWID;
 CREATE TABLE spot_exposure (
     -- Since 1970.
@@ -66,7 +79,9 @@ CREATE TABLE spot_interruptions (
     -- When it is to be counted; 0: it is.
     settles INTEGER NOT NULL,
     -- Its facts are gone: it stays as it is.
-    closed INTEGER NOT NULL DEFAULT 0,
+    closed INTEGER NOT NULL,
+    -- Its rebalance recommendation is counted; the taking itself may come hours later.
+    recommended INTEGER NOT NULL,
     PRIMARY KEY (instance, began)
 ) WITHOUT ROWID;
 CREATE INDEX spot_interruptions_began ON spot_interruptions (began);
@@ -84,6 +99,11 @@ _INTERRUPTION = (
     f"instance, began, {_POOL}, workload, cluster, nodepool, host, action, reason, rebalance, warning, due, cordoned, "
     "first_eviction, drained, terminated, outcome, interrupted, settled"
 )
+_BEFORE = (
+    "coalesce(terminated, warning, began) < coalesce((SELECT since FROM spot_slices s "
+    "WHERE s.account = spot_interruptions.account AND s.region = spot_interruptions.region), 0)"
+)
+"""It went before its region was looked at first."""
 _INSTANCE = (
     f"instance, {_POOL}, lifecycle, state, vcpus, launched, ended, ended_why, request, team, workload, forced, "
     "eligible, cluster, names"
@@ -95,6 +115,24 @@ class Exposure(NamedTuple):
 
     time: int
     interruptions: int
+
+
+class Day(NamedTuple):
+    """Sums of days, by the labels of the catalogue's USE. Money: nano-USD, of what has both prices; times: nanoseconds.
+
+    vcpu_time: of processors; eligible_time: of them, those that could be spot; unpriced: of machines without a price.
+    """
+
+    account: str
+    region: str
+    team: str
+    workload: str
+    lifecycle: str
+    spend: int
+    on_demand: int
+    vcpu_time: int
+    eligible_time: int
+    unpriced: int
 
 
 def interruptions(
@@ -127,19 +165,30 @@ def switches(db: sqlite3.Connection, since: int, most: int) -> list[Switch]:
 def exposure(db: sqlite3.Connection, since: int) -> dict[Pool, Exposure]:
     """Spot machine time and interruptions per pool, of the whole days from that of `since` on."""
     day = since // DAY
+    # total() is a float: 3,500 machines for a month are more nanoseconds than an INTEGER holds.
     hours = {
-        Pool(*row[:5]): row[5]
-        for row in db.execute(f"SELECT {_POOL}, sum(time) FROM spot_exposure WHERE day >= ? GROUP BY {_POOL}", (day,))
+        Pool(*row[:5]): int(row[5])
+        for row in db.execute(f"SELECT {_POOL}, total(time) FROM spot_exposure WHERE day >= ? GROUP BY {_POOL}", (day,))
     }
     taken = {
         Pool(*row[:5]): row[5]
         for row in db.execute(
             f"SELECT {_POOL}, count(*) FROM spot_interruptions "
-            f"WHERE began >= ? AND interrupted AND NOT reserved AND instance_type <> '' GROUP BY {_POOL}",
+            f"WHERE began >= ? AND interrupted AND NOT reserved AND instance_type <> '' AND NOT {_BEFORE} "
+            f"GROUP BY {_POOL}",
             (day * DAY,),
         )
     }
     return {pool: Exposure(hours.get(pool, 0), taken.get(pool, 0)) for pool in {**hours, **taken}}
+
+
+def days(db: sqlite3.Connection, since: int) -> list[Day]:
+    """Money and machine time of the whole days from that of `since` on."""
+    labels = "account, region, team, workload, lifecycle"
+    # 3,500 processors for a month are more nanoseconds than an INTEGER holds: total() is a float.
+    sums = "sum(spend), sum(on_demand), total(vcpu_time), total(eligible_time), total(unpriced)"
+    rows = db.execute(f"SELECT {labels}, {sums} FROM spot_days WHERE day >= ? GROUP BY {labels}", (since // DAY,))
+    return [Day(*row[:7], *map(int, row[7:])) for row in rows]
 
 
 def instance_row(item: Instance) -> tuple[Any, ...]:

@@ -94,7 +94,7 @@ def test_a_move_to_the_recommended_pool_follows_it(court: Court) -> None:
     read_and_look(court, machine(1), machine(2), machine(4, CHEAP))
     assert court.total(spot.SWITCHES) == 0
     read_and_look(court, machine(1), machine(5, CHEAP), machine(4, CHEAP))
-    assert court.total(spot.SWITCHES, workload="search", outcome="followed") == 1
+    assert court.total(spot.SWITCHES, workload="search", advice="followed") == 1
     assert court.total(spot.DECISIONS, stage="switched", reason="followed") == 1
     court.open()
     furnish(court)
@@ -106,9 +106,9 @@ def test_a_move_elsewhere_is_told_and_each_recommendation_is_answered_once(court
     court.fleet(machine(1))
     court.look()
     read_and_look(court, machine(2, pool("m7g.large", "use1-az2")))
-    assert court.total(spot.SWITCHES, outcome="elsewhere") == 1
+    assert court.total(spot.SWITCHES, advice="elsewhere") == 1
     read_and_look(court, machine(3))
-    assert court.total(spot.SWITCHES, outcome="elsewhere") == 2
+    assert court.total(spot.SWITCHES, advice="elsewhere") == 2
     counts = funnel(court)
     assert counts["switched"] <= counts["chosen"] <= counts["scored"]
     shown = court.look(later=1)

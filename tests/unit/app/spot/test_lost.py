@@ -66,9 +66,9 @@ def test_a_run_that_went_with_its_machine_costs_what_the_machine_did(court: Cour
     warn(court)
     settle(court)
     settle(court)
-    assert court.total(spot.LOST_ITEMS, kind="pipeline_run") == 1
+    assert court.total(spot.LOST_ITEMS, work="pipeline_run") == 1
     assert court.total(spot.LOST_WORK, account="prod", region="us-east-1") == HOUR // 2
-    assert court.total(spot.INTERRUPTION_COST, kind="machine") == 20_000_000
+    assert court.total(spot.INTERRUPTION_COST, cost="machine") == 20_000_000
 
 
 def test_it_is_told_once_though_the_exporter_dies(court: Court) -> None:
@@ -85,7 +85,7 @@ def test_it_is_told_once_though_the_exporter_dies(court: Court) -> None:
     furnish(court)
     settle(court)
     assert court.total(spot.LOST_ITEMS) == 1
-    assert court.total(spot.INTERRUPTION_COST, kind="machine") == 20_000_000
+    assert court.total(spot.INTERRUPTION_COST, cost="machine") == 20_000_000
     assert court.total(spot.LOST_UNPRICED) == 0
 
 
@@ -121,9 +121,9 @@ def test_an_agents_task_that_broke_off_is_lost_with_its_machine(court: Court) ->
     furnish(court)
     warn(court)
     court.look(later=15)
-    assert court.total(spot.LOST_ITEMS, kind="agent_task") == 1
-    assert court.total(spot.INTERRUPTION_COST, kind="machine") == 10_000_000
-    assert court.total(spot.INTERRUPTION_COST, kind="llm") == COST
+    assert court.total(spot.LOST_ITEMS, work="agent_task") == 1
+    assert court.total(spot.INTERRUPTION_COST, cost="machine") == 10_000_000
+    assert court.total(spot.INTERRUPTION_COST, cost="llm") == COST
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(sorted).map(tuple), max_size=6))

@@ -112,6 +112,43 @@ def test_what_comes_after_it_was_counted_changes_the_row_alone(told: Told) -> No
     assert told.count(spot.INTERRUPTIONS, *POOL, "terminate", "capacity") == 0
 
 
+@pytest.mark.parametrize("hours", [0.5, 2, 5.5])
+def test_a_machine_that_is_taken_long_after_it_was_recommended_to_leave_counts(told: Told, hours: float) -> None:
+    """The recommendation was settled, and counted as one that stood alone, before the warning came."""
+    told.tell(HERE, signal("rebalance", -3600 * hours))
+    told.now = at(-3600 * hours)
+    told.settle()
+    assert told.count(spot.REBALANCES, "us-east-1", "m7g.large") == 1
+    told.now = at(1)
+    told.tell(signal("warning"))
+    told.restart()
+    (row,) = told.ledger.spot.take_changed()
+    assert (row.interrupted, row.settled, row.outcome) == (True, False, "pending")
+    told.tell(seen("instance-terminated-no-capacity", 121), later=125)
+    told.settle()
+    told.tell(signal("rebalance", -3600 * hours, key="late again"))
+    told.settle()
+    counts = told.counts()
+    assert counts[spot.INTERRUPTIONS.prometheus, *POOL, "terminate", "capacity"] == 1
+    assert counts[spot.TERMINATIONS.prometheus, "prod", "us-east-1", "capacity", "yes"] == 1
+    assert counts[spot.REBALANCES.prometheus, "us-east-1", "m7g.large"] == 1
+    assert counts[spot.SIGNAL_LEAD.prometheus, "rebalance"] == (3600 * hours + 121) * SECOND
+    assert told.ledger.spot.exposure(0)[POOL].interruptions == 1
+
+
+def test_who_was_taken_before_the_first_look_is_in_no_rate(told: Told) -> None:
+    """A queue may hold events of two weeks, and EC2 tells of the ended for an hour; their hours nobody has counted."""
+    told.tell(part(at(3600), at(3601), machine("i-other")), *usual(), later=3601)
+    told.tell(signal("warning", 3000, name="i-unknown"))
+    told.tell(signal("warning", 3700, name="i-other"))
+    told.settle()
+    assert [row.instance for row in told.ledger.spot.interruptions(0)] == [ID, "i-unknown", "i-other"]
+    found = {key[1:]: n for key, n in told.counts().items() if key[0] == spot.INTERRUPTIONS.prometheus}
+    assert found == {(*POOL, "terminate", "unknown"): 1}
+    assert not any(key[0] == spot.TERMINATIONS.prometheus for key in told.counts())
+    assert {pool: seen.interruptions for pool, seen in told.ledger.spot.exposure(0).items()} == {POOL: 1}
+
+
 def test_a_reservation_that_ends_is_no_interruption_of_a_pool(told: Told) -> None:
     told.tell(HERE, signal("reservation_warning", due=at(120), action="terminate"), step("drained", 50))
     told.settle()

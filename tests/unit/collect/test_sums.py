@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetwatch.catalogue.metric import OTHER, Sample, gauge, label
-from fleetwatch.collect.spot._sums import Sums
+from fleetwatch.collect.sums import Sums
 from fleetwatch.meter import Meter
 
 TEAM, LIFE = label("team", "A team.", at_most=3), label("life", "How.", one_of=("spot", "block"))
