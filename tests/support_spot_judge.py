@@ -16,6 +16,7 @@ from fleetwatch.ledger import Ledger
 from fleetwatch.records.agents import AgentRun
 from fleetwatch.records.spot import Fleet, Instance, ListPrice, Pool, PriceStep, Shape, SpotPrices
 from fleetwatch.settings import Settings
+from fleetwatch.settings.model import Aws
 from fleetwatch.settings.spot import Spot
 from support_ledger import BOOK
 
@@ -50,6 +51,7 @@ class Court:
         self.now = NOON
         self.monotonic = 1000.0
         self.section = section
+        self.aws = Aws()
         self.tasks: list[AgentRun] = []
         self.refuses = False
         self.ledger: Ledger | None = None
@@ -70,7 +72,7 @@ class Court:
             commit=self._commit,
             clock=lambda: self.now / SECOND,
         )
-        settings = Settings(spot=Spot(enabled=True, **self.section))
+        settings = Settings(spot=Spot(enabled=True, **self.section), aws=self.aws)
         self.judge = SpotJudge(settings, here, lambda work: work(self.open_ledger), self._tasks, lambda: self.monotonic)
 
     def close(self) -> None:

@@ -29,10 +29,10 @@ from grafana.house import (
 )
 
 from fleetwatch.catalogue import ai_services as ai
-from fleetwatch.catalogue import exporter
+from fleetwatch.catalogue import aws, exporter
 from fleetwatch.catalogue.metric import Label
 
-used = Scope(ai.SERVICE, ai.ACCOUNT, ai.REGION)
+used = Scope(ai.SERVICE, aws.ACCOUNT, aws.REGION)
 asking = Scope()
 PLACE = (ai.SERVICE, *ai.WHERE)
 RESOURCE = (ai.SERVICE, ai.RESOURCE)
@@ -138,7 +138,7 @@ age = stat(
 
 lanes = state_timeline(
     "Health of each service",
-    total(health(PLACE), by=(ai.SERVICE, ai.REGION), how="max"),
+    total(health(PLACE), by=(ai.SERVICE, aws.REGION), how="max"),
     mappings=STATES,
     help=f"Each lane is a service in a region; of several accounts the worst. {LATE}",
     no_data=NOT_ASKED,
@@ -188,7 +188,7 @@ endings = timeseries(
 )
 error_lines = timeseries(
     "Failed calls by service",
-    total(used.last(Recorded("ai_services:errors:ratio15m", PLACE), by=PLACE), by=(ai.SERVICE, ai.REGION), how="max"),
+    total(used.last(Recorded("ai_services:errors:ratio15m", PLACE), by=PLACE), by=(ai.SERVICE, aws.REGION), how="max"),
     unit=units.SHARE,
     limits=ERRORS,
     help="Share of calls that failed, over a quarter of an hour; of several accounts the worst.",
@@ -319,8 +319,8 @@ dashboard = board(
     question="Are our AI services on AWS healthy, and what do they cost?",
     variables=[
         Variable(ai.SERVICE, ai.READ_UNTIL),
-        Variable(ai.ACCOUNT, ai.READ_UNTIL),
-        Variable(ai.REGION, ai.READ_UNTIL),
+        Variable(aws.ACCOUNT, ai.READ_UNTIL),
+        Variable(aws.REGION, ai.READ_UNTIL),
     ],
     leads_to=[("llm", "LLM cost"), ("models", "LLM models"), ("exporter", "Is the watcher well?")],
     alerts="ai_services",

@@ -66,6 +66,18 @@ def money(ledger: Reader) -> Money:
     )
 
 
+def money_of_days(ledger: Reader, since: int) -> Money:
+    """The same of the whole days (UTC) from that of `since` on, Unix nanoseconds. Raises LedgerError."""
+    spend, on_demand, times, unpriced = {}, {}, {}, 0
+    for row in ledger.machine_days(since):
+        labels: tuple[str, ...] = row[: len(spot.USE)]
+        if row.spend or row.on_demand:
+            spend[labels], on_demand[labels] = row.spend, row.on_demand
+        times[*labels, "yes"], times[*labels, "no"] = row.eligible_time, row.vcpu_time - row.eligible_time
+        unpriced += row.unpriced
+    return Money(spend, on_demand, times, unpriced, ledger.slices())
+
+
 def saved(told: Money) -> list[tuple[object, ...]]:
     """Rows of SAVINGS, largest savings first. Money is exact, and empty where no price was ever known."""
     hours: dict[tuple[str, ...], int] = defaultdict(int)
@@ -91,15 +103,27 @@ def saved_note(told: Money) -> str:
     """What the rows come to, in words; what is left out, and up to when it is counted."""
     total = Savings(sum(told.spend.values()), sum(told.on_demand.values()))
     rate = total.esr_over_list
-    words = [
-        f"Saved {exact(total.saved)} of {exact(total.on_demand)} USD at list prices"
-        + ("" if rate is None else f", {rate:.1%}"),
-        *_covered(told.vcpu_time),
-    ]
+    if any(told.vcpu_time.values()):
+        share = "" if rate is None else f", {rate:.1%}"
+        saved = f"Saved {exact(total.saved)} of {exact(total.on_demand)} USD at list prices{share}"
+        words = [saved, *_covered(told.vcpu_time)]
+    else:
+        words = ["No machine ran in that time, as far as it is counted"]
     if told.unpriced:
         words.append(f"Left out: {told.unpriced / HOUR:,.1f} machine hours without a known price")
-    words.append(f"Counted up to {utc(min(told.until.values()))}" if told.until else "Nothing is counted so far")
-    return ". ".join(words) + "."
+    return ". ".join([*words, *_counted_until(told.until)]) + "."
+
+
+def _counted_until(until: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Up to when, and which regions are behind the others: they cannot be read, or have left the settings."""
+    if not until:
+        yield "Nothing is counted so far"
+        return
+    newest = max(until.values())
+    yield f"Counted up to {utc(newest)}"
+    for (account, region), at in sorted(until.items()):
+        if newest - at > HOUR:
+            yield f"{account}, {region} only up to {utc(at)}"
 
 
 def _covered(times: Mapping[tuple[str, ...], int]) -> Iterator[str]:
@@ -134,14 +158,14 @@ def _taken(item: Interruption) -> tuple[object, ...]:
         item.cluster,
         item.host,
         item.action,
-        item.reason,
+        item.reason if item.interrupted else "",
         utc(item.rebalance),
         utc(item.warning),
         utc(item.drained),
         utc(item.terminated),
         _between(first, item.terminated),
         _between(max(before, default=None), item.drained),
-        item.outcome,
+        item.outcome if item.interrupted or item.drained is not None else "",
     )
 
 

@@ -25,8 +25,10 @@ _MOST = 1000
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _since_option(usual: str) -> Callable[[F], F]:
+def _since_option(usual: str | None) -> Callable[[F], F]:
     told = "Since then: 2026-11-01, 2026-11-01T08:00 (UTC), or an age such as 24h, 7d."
+    if usual is None:
+        return click.option("--since", help=f"{told} Whole days. [default: all that was ever counted]")
     return click.option("--since", default=usual, show_default=True, help=told)
 
 
@@ -42,16 +44,16 @@ def command() -> None:
 
 
 @command.command("savings")
+@_since_option(None)
 @config_option
 @format_option
-def savings(config: Path | None, style: str) -> None:
-    """What machines cost and would have cost on demand, in all that the ledger has counted."""
+def savings(since: str | None, config: Path | None, style: str) -> None:
+    """What machines cost, and would have cost on demand at list price. Days are of UTC, kept for spot.keep_days."""
+    start = None if since is None else _nanoseconds(since)
     with open_ledger(config) as ledger:
-        told = spot_tables.money(ledger)
+        told = spot_tables.money(ledger) if start is None else spot_tables.money_of_days(ledger, start)
     rows = spot_tables.saved(told)
     note = spot_tables.saved_note(told)
-    if rows:
-        note += " Of a time: the board spot, or increase() of the two counters."
     _show(style, spot_tables.SAVINGS, rows, note=note)
 
 

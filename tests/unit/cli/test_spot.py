@@ -90,6 +90,18 @@ def test_savings_are_exact_and_say_what_they_leave_out(told: tuple[Path, str]) -
     assert "Spot ran 71.4% of all vCPU-hours, 100.0% of those that could be spot." in said
 
 
+def test_savings_of_some_days_are_those_of_the_counters(told: tuple[Path, str]) -> None:
+    everything = rows_of(run(told[0], "spot", "savings", "--format", "csv"))
+    assert rows_of(run(told[0], "spot", "savings", "--since", "2027-01-15T13:30", "--format", "csv")) == everything
+    said = run(told[0], "spot", "savings", "--since", "2027-01-15").stdout
+    assert said == run(told[0], "spot", "savings").stdout
+    none = run(told[0], "spot", "savings", "--since", "2027-01-16")
+    assert "No machine ran in that time, as far as it is counted." in none.stdout
+    wrong = run(told[0], "spot", "savings", "--since", "yesterday-ish")
+    assert wrong.exit_code == 2
+    assert "--since: " in wrong.stderr
+
+
 def test_interruptions_with_their_lead_and_how_they_were_left(told: tuple[Path, str]) -> None:
     newest, oldest = rows_of(run(told[0], "spot", "interruptions", "--format", "csv"))
     assert (newest["kind"], newest["instance_type"], newest["workload"]) == ("interruption", "m7g.large", "search")

@@ -226,8 +226,10 @@ def test_a_slice_ends_where_prices_are_known() -> None:
     wait = 15 * SECOND
     spot_a, spot_b = machine("i-1", A, 0), machine("i-2", B, 0)
     assert prices_known_until([spot_a], books, at(110), wait) == at(100)
-    # What was not read for so long is waited for no longer; what is not spot, gone or without price not at all.
-    assert prices_known_until([spot_a, machine("i-6", B, 0, 105)], books, at(110), 90 * SECOND) == at(100)
+    # Of what has ended the prices until then have to be known, and no others.
+    assert prices_known_until([spot_a, machine("i-6", B, 0, 105)], books, at(110), 90 * SECOND) == at(40)
+    assert prices_known_until([spot_a, machine("i-6", B, 0, 40)], books, at(110), 90 * SECOND) == at(100)
+    # What was not read for so long is waited for no longer; what is not spot or without price not at all.
     others = [spot_b, machine("i-3", NEW, 0, lifecycle="on_demand"), machine("i-4", NEW, 0, 105)]
     assert prices_known_until([*others, machine("i-5", UNPRICED, 0)], books, at(110), wait) == at(110)
     assert prices_known_until([spot_a, spot_b], books, at(110), 90 * SECOND) == at(40)

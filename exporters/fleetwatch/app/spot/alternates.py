@@ -28,7 +28,7 @@ MOST_WANTED = 200
 """Types of a region whose prices are asked for besides those in use."""
 PER_WORKLOAD = 40
 MOST_WORKLOADS = 99
-"""Looked at, those with most processors: as many as have a series of their own. Each takes some 10 ms a region, and
+"""Looked at, those with most processors: as many as have a series of their own. Each takes some 30 ms a region, and
 whoever may tag machines could invent any number."""
 _UNKNOWN = Shape(0, 0)
 

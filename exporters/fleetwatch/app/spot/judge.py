@@ -25,7 +25,7 @@ from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect.desk import Desk
 from fleetwatch.collect.here import CommitError, Here
 from fleetwatch.collect.runner import JITTER, Incomplete, Pace, Source
-from fleetwatch.collect.spot._sums import Sums
+from fleetwatch.collect.sums import Sums
 from fleetwatch.ledger.errors import LedgerError
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.reckon.savings import HOUR
@@ -65,6 +65,7 @@ class SpotJudge:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings.spot
+        self._aws = settings.aws
         self._rules = {item.name: item for item in settings.spot.workloads}
         weights = settings.spot.risk_weights
         self._weights = Weights(
@@ -111,7 +112,7 @@ class SpotJudge:
             trouble = self._tell(fleets, known, now)
         yield from self._samples(fleets, pools)
         if known is not None:
-            yield from gauges.recorded(known.untils)
+            yield from gauges.recorded({where: at for where, at in known.untils.items() if self._is_ours(*where)})
             machines = {item.id: item for fleet in fleets for item in fleet.instances}
             yield from self._recent.notices(known.recent, {**known.instances, **machines}, nodes)
             yield from self._recent.switches(known.switches)
@@ -124,6 +125,11 @@ class SpotJudge:
             return _as(Known, self._ask(lambda ledger: known_of(ledger, now, recent))), ""
         except (LedgerError, CommitError) as error:
             return None, f"the ledger cannot be asked: {error}"
+
+    def _is_ours(self, account: str, region: str) -> bool:
+        """Whether the settings still name it: what has left them is behind for good, which is no trouble."""
+        names = {item.name for item in self._aws.accounts}
+        return (not self._aws.regions or region in self._aws.regions) and (not names or bool(names & {account, ""}))
 
     def _pools(self, fleets: Sequence[Fleet], known: Known | None, now: int) -> Pools:
         exposure = known.exposure if known is not None else {}

@@ -7,7 +7,6 @@ repeat it, gets into a message.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import time
@@ -24,6 +23,7 @@ import requests
 import urllib3
 
 from fleetwatch import __version__
+from fleetwatch.collect.asking import is_loopback, why
 from fleetwatch.collect.runner import Denied
 
 Query = Sequence[tuple[str, str]]
@@ -72,7 +72,7 @@ class Api:
         Raises ValueError for an address that would give the key away.
         """
         parts = urlsplit(base)
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise ValueError(f"{setting}.url: expected an address like https://api.example.com, got {base!r}")
         self._base = base.rstrip("/")
         self._headers = headers
@@ -123,7 +123,7 @@ class Api:
                 return _object(body, where, response.headers.get("Content-Type", ""))
         except requests.RequestException as error:
             outcome = "unreachable"
-            raise ApiError(f"{where}: {_why(error)}") from None
+            raise ApiError(f"{where}: {why(error)}") from None
         finally:
             self._counted[operation, outcome] += 1
 
@@ -208,21 +208,3 @@ def _wait(text: str) -> float | None:
         return None
     due = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max(0.0, (due - datetime.now(UTC)).total_seconds()), LONGEST_WAIT)
-
-
-def _why(error: requests.RequestException) -> str:
-    """A network's failure in few words; the library's own hold the whole address with its query."""
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not believed"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy of the environment lets nothing through"
-    return "cannot be reached" if isinstance(error, requests.ConnectionError) else type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -5,7 +5,6 @@ Proxies of the environment are used; a `.netrc` is not, for the file is nobody's
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import requests
 import urllib3
 
 from fleetwatch import __version__
+from fleetwatch.collect.asking import is_loopback, why
 
 CONNECT, ANSWER = 5.0, 20.0
 """Seconds to connect, and between two pieces of an answer."""
@@ -46,9 +46,7 @@ def download(url: str, seen: Seen) -> Download:
     """Raises Failed."""
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}{parts.path}"
-    if not parts.hostname or (
-        parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname))
-    ):
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise Failed(f"expected an address like https://example.com/file.json, got {url!r:.100}")
     headers = {"User-Agent": f"fleetwatch/{__version__}", "Accept": "application/json"}
     headers |= {"If-None-Match": seen.etag} if seen.etag else {}
@@ -65,7 +63,7 @@ def download(url: str, seen: Seen) -> Download:
             told = (response.headers.get(name, "")[:300] for name in ("ETag", "Last-Modified"))
             return Download(body, Seen(*told))
     except requests.RequestException as error:
-        raise Failed(f"{where}: {_why(error)}") from None
+        raise Failed(f"{where}: {why(error)}") from None
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -86,21 +84,3 @@ def _pieces(response: requests.Response, where: str) -> Iterator[bytes]:
             yield part
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Failed(f"{where}: broke off ({type(error).__name__})") from None
-
-
-def _why(error: requests.RequestException) -> str:
-    """A network's failure in few words; the library's own hold the whole address with its query."""
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not believed"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy of the environment lets nothing through"
-    return "cannot be reached" if isinstance(error, requests.ConnectionError) else type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

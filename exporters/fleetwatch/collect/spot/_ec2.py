@@ -7,7 +7,7 @@ guide, "Get the status of a Spot Instance request".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ PAGE = 1000
 """Rows on a page, the most there are."""
 TYPES_PAGE = 100
 """Of DescribeInstanceTypes."""
+LONGEST = 128
+"""Characters of a tag's value that are kept."""
 PAGES = 200
 """Of one list: 200,000 machines."""
 
@@ -77,7 +79,7 @@ def rows(call: Call, operation: str, key: str, size: int = PAGE, **asked: Any) -
 def instance(told: Mapping[str, Any], asked: Asked) -> Instance:
     """A machine of DescribeInstances. vcpus: 0 where only its type knows them."""
     access = asked.access
-    tags = {str(item.get("Key", "")): str(item.get("Value", "")) for item in told.get("Tags", ())}
+    tags = {str(item.get("Key", "")): _word(item.get("Value", "")) for item in told.get("Tags", ())}
     placed = told.get("Placement", {})
     pool = Pool(
         asked.account,
@@ -137,6 +139,12 @@ def pool_of_request(told: Mapping[str, Any], account: str, region: str, zones: M
     return Pool(account, region, zone, kind, product_of(str(told.get("ProductDescription") or "Linux/UNIX")))
 
 
+def shapes(told: Iterable[Mapping[str, Any]]) -> dict[str, Shape]:
+    """By the type's name. One whose processors are not told has no shape: none would be a wrong size."""
+    found = {str(item.get("InstanceType") or ""): shape(item) for item in told}
+    return {kind: item for kind, item in found.items() if kind and item.vcpus}
+
+
 def shape(told: Mapping[str, Any]) -> Shape:
     """A type of DescribeInstanceTypes."""
     architectures = [str(item) for item in told.get("ProcessorInfo", {}).get("SupportedArchitectures", ())]
@@ -153,6 +161,12 @@ def nanoseconds(time: datetime) -> int:
     """Unix time."""
     whole = int(time.replace(microsecond=0).timestamp())
     return whole * NANO + time.microsecond * 1000
+
+
+def _word(value: object) -> str:
+    """A tag's value as a label can have it: anybody may write one."""
+    text = "".join(char if char.isprintable() else "\ufffd" for char in str(value)[: LONGEST + 1])
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _product(told: Mapping[str, Any]) -> str:

@@ -87,7 +87,7 @@ class Queue:
 
     @property
     def _place(self) -> str:
-        return f"{self._url.rpartition('/')[2]} in {self.target}"
+        return f"{name_of_url(self._url)} in {self.target}"
 
     def _receive(self, wait: int) -> list[dict[str, Any]]:
         parameters = {
@@ -159,6 +159,16 @@ class Queue:
             log.warning("%s: a message is deleted unread: %s; later ones are only counted", self._place, reason)
 
 
+def name_of(queue: SpotQueue) -> str:
+    """What a queue is called in messages, without the account's number that its address has."""
+    where = queue.region or _region_of(queue.url)
+    return f"the queue {name_of_url(queue.url)}" + (f" in {where}" if where else "")
+
+
+def name_of_url(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
+
+
 def target_of(queue: SpotQueue, aws: Aws) -> Target:
     """Where a queue is. Raises Trouble for one whose account or region nobody tells."""
     accounts = aws.accounts
@@ -168,7 +178,9 @@ def target_of(queue: SpotQueue, aws: Aws) -> Target:
         raise Trouble("error", why, "Name one of aws.accounts.")
     region = queue.region or _region_of(queue.url)
     if not region:
-        raise Trouble("region", f"spot.queues: no region is in the address of {queue.url}", "Set the queue's region.")
+        raise Trouble(
+            "region", f"spot.queues: no region is in the address of {name_of(queue)}", "Set the queue's region."
+        )
     return Target(found, region)
 
 

@@ -25,6 +25,7 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here, SpotAccess
 from fleetwatch.collect.runner import KEPT_CYCLES, NoData, source
 from fleetwatch.collect.spot import _ec2
+from fleetwatch.collect.spot._ask import wrong_rows
 from fleetwatch.collect.spot._targets import Targets, Where
 from fleetwatch.collect.sums import Sums
 from fleetwatch.records.spot import Fleet, Instance, Pool, Shape, SpotRequest
@@ -99,7 +100,11 @@ class Ec2Fleet:
         at = int(self._here.clock() * NANO)
         asked = _ec2.Asked(*where, zones, access, at)
         told = _ec2.rows(call, "DescribeInstances", "Reservations")
-        machines = [_ec2.instance(item, asked) for held in told for item in held.get("Instances", ())]
+        rows = [item for held in told for item in held.get("Instances", ())]
+        machines = [_ec2.instance(item, asked) for item in rows if item.get("InstanceId")]
+        nameless = wrong_rows(f"ec2:DescribeInstances in {where.region}", _nameless(len(rows) - len(machines)))
+        if nameless is not None:
+            troubles.append(nameless)
         before = self._desk.fleets.get(where)
         requests, no_capacity, missed = self._requests(call, where, zones, troubles)
         if requests is None:
@@ -125,7 +130,8 @@ class Ec2Fleet:
         except Trouble as trouble:
             troubles.append(trouble)
             return known
-        found = {str(item["ZoneName"]): str(item["ZoneId"]) for item in answer["AvailabilityZones"]}
+        told = answer.get("AvailabilityZones") or ()
+        found = {str(item["ZoneName"]): str(item["ZoneId"]) for item in told if item.keys() >= {"ZoneName", "ZoneId"}}
         self._desk.zones[where], self._zones_at[where] = found, now
         return found
 
@@ -159,7 +165,7 @@ class Ec2Fleet:
                 # As a filter: InstanceTypes fails as a whole for one that the region does not have.
                 named = [{"Name": "instance-type", "Values": some}]
                 rows = _ec2.rows(call, "DescribeInstanceTypes", "InstanceTypes", _ec2.TYPES_PAGE, Filters=named)
-                found |= {str(told["InstanceType"]): _ec2.shape(told) for told in rows}
+                found |= _ec2.shapes(rows)
                 self._absent |= {(region, kind): now for kind in some if kind not in found}
         except Trouble as trouble:
             troubles.append(trouble)
@@ -201,6 +207,10 @@ def _whole(
             item = item._replace(names=tuple(dict.fromkeys((*before.names, *item.names))))
         found[item.id] = item
     return list(found.values())
+
+
+def _nameless(number: int) -> list[str]:
+    return [f"{number} machines without InstanceId are left out"] if number else []
 
 
 def _is_over(request: SpotRequest) -> bool:

@@ -73,6 +73,6 @@ class InstanceTypes:
                 return {}
             self._next[where.region] = now + RETRY
         rows = _ec2.rows(call, "DescribeInstanceTypes", "InstanceTypes", _ec2.TYPES_PAGE)
-        found = {str(told["InstanceType"]): _ec2.shape(told) for told in rows}
+        found = _ec2.shapes(rows)
         self._next[where.region] = now + AGAIN
         return found

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from time import monotonic
+from typing import NamedTuple
 
 from fleetwatch.aws.calls import Calls, Trouble
 from fleetwatch.aws.session import Aws
@@ -26,10 +28,20 @@ from fleetwatch.collect.clouds import incomplete
 from fleetwatch.collect.here import Here, SpotQueue
 from fleetwatch.collect.runner import NoData, source
 from fleetwatch.collect.spot._ask import trouble_of
-from fleetwatch.collect.spot._queue import DRAIN, WAIT, Queue, Read, target_of
+from fleetwatch.collect.spot._queue import DRAIN, WAIT, Queue, Read, name_of, target_of
 
 PATIENCE = WAIT + DRAIN + 40
 """Seconds for all queues together: the last commit of a drain and its deletion come on top."""
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds for which a queue that failed is left alone, doubled each time: a refusal comes at once, and cycles follow fast."""
+
+
+class _Pause(NamedTuple):
+    """until: of the monotonic clock; trouble: what to say meanwhile."""
+
+    until: float
+    seconds: float
+    trouble: Trouble
 
 
 @source(interval=1, timeout=PATIENCE + 10)
@@ -39,6 +51,7 @@ class InterruptionEvents:
         self._calls = Calls("interruption_events")
         self._queues: dict[SpotQueue, Queue] = {}
         self._hanging: set[SpotQueue] = set()
+        self._pauses: dict[SpotQueue, _Pause] = {}
 
     def __call__(self) -> Iterator[Sample]:
         here = self._here
@@ -46,13 +59,16 @@ class InterruptionEvents:
             raise NoData
         aws, commit = here.aws, here.commit
         queues = list(dict.fromkeys(here.spot.queues))
-        answers = each(queues, lambda queue: self._queue(aws, queue).read(commit), PATIENCE, self._hanging)
-        troubles: list[Trouble] = []
+        now = monotonic()
+        due = [queue for queue in queues if queue not in self._pauses or self._pauses[queue].until <= now]
+        answers = each(due, lambda queue: self._queue(aws, queue).read(commit), PATIENCE, self._hanging)
+        troubles: list[Trouble] = [self._pauses[queue].trouble for queue in queues if queue not in answers]
         waiting: Counter[tuple[str, str]] = Counter()
         for queue, answer in answers.items():
             if not isinstance(answer, Read):
-                troubles.append(trouble_of(answer, queue.url))
+                troubles.append(self._pause(queue, trouble_of(answer, name_of(queue))))
                 continue
+            self._pauses.pop(queue, None)
             troubles += answer.troubles
             if answer.waiting is not None:
                 waiting[answer.account, self._queues[queue].target.region] += answer.waiting
@@ -69,6 +85,12 @@ class InterruptionEvents:
     def actions(self) -> set[str]:
         """What IAM must have allowed for the requests that were made."""
         return self._calls.actions()
+
+    def _pause(self, queue: SpotQueue, trouble: Trouble) -> Trouble:
+        before = self._pauses.get(queue)
+        seconds = FIRST_PAUSE if before is None else min(2 * before.seconds, LONGEST_PAUSE)
+        self._pauses[queue] = _Pause(monotonic() + seconds, seconds, trouble)
+        return trouble
 
     def _queue(self, aws: Aws, queue: SpotQueue) -> Queue:
         found = self._queues.get(queue)

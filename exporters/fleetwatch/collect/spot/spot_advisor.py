@@ -21,7 +21,7 @@ from fleetwatch.collect.here import Here
 from fleetwatch.collect.runner import NoData, source
 from fleetwatch.collect.spot import _advice, _kept
 from fleetwatch.collect.spot._ask import demand, shown
-from fleetwatch.collect.spot._download import Failed, Seen, download
+from fleetwatch.collect.spot._download import LARGEST, Failed, Seen, download
 
 FRESH = 6 * 3600.0
 """Seconds from one question to the next; AWS changes the file about once a day."""
@@ -68,13 +68,16 @@ class SpotAdvisor:
             written = file.stat().st_mtime
             if written == self._tried:
                 return
-            body = file.read_bytes()
+            with file.open("rb") as source:
+                body = source.read(LARGEST + 1)
         except OSError as error:
             why = f"spot.advisor_file: {file} cannot be read: {error.strerror}"
             self._trouble = Trouble("error", why, "Put the file there.")
             return
         self._tried = written
         try:
+            if len(body) > LARGEST:
+                raise ValueError(f"expected at most {LARGEST >> 20} MiB, got more")
             self._take(body, written)
             self._trouble = None
         except ValueError as error:

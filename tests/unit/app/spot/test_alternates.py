@@ -126,9 +126,25 @@ def test_a_move_that_could_not_be_written_is_counted_when_it_can(court: Court) -
     court.failing_look()
     court.refuses = False
     court.look(later=1)
-    assert court.total(spot.SWITCHES) == 1
+    assert court.total(spot.SWITCHES, advice="followed") == court.total(spot.SWITCHES) == 1
+    assert court.total(spot.DECISIONS, stage="switched", reason="followed") == 1
     counts = funnel(court)
     assert counts["switched"] <= counts["chosen"]
+
+
+def test_a_recommendation_is_answered_once_though_its_answer_was_not_noted(court: Court) -> None:
+    """The exporter dies when the move is on disk, and before it has written down that the recommendation is answered."""
+    court.fleet(machine(1))
+    court.look()
+    noted = (court.folder / "spot_judge.json").read_bytes()
+    read_and_look(court, machine(2, CHEAP))
+    (court.folder / "spot_judge.json").write_bytes(noted)
+    court.open()
+    furnish(court)
+    read_and_look(court, machine(3))
+    read_and_look(court, machine(4, CHEAP))
+    assert court.total(spot.SWITCHES) == 3
+    assert court.total(spot.DECISIONS, stage="chosen") == court.total(spot.DECISIONS, stage="switched") == 1
 
 
 def test_machines_that_are_kept_on_demand_have_no_alternates(court: Court) -> None:

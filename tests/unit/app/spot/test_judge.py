@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fleetwatch.catalogue import spot
+from fleetwatch.ledger.query import Reader
+from fleetwatch.ledger.spot.tables import DAY
 from fleetwatch.records.kubernetes import Cluster, Node
 from fleetwatch.records.spot import SpotSignal
 from support_spot_judge import HOUR, NOON, SECOND, Court, machine, pool, values
@@ -17,11 +20,15 @@ from support_spot_judge import HOUR, NOON, SECOND, Court, machine, pool, values
 def court(tmp_path: Path) -> Iterator[Court]:
     """One type at 0.04 on spot and 0.10 on demand."""
     found = Court(tmp_path)
-    found.price(0.04)
-    found.list_price(0.10)
-    found.shape("m7g.large")
+    furnish(found)
     yield found
     found.close()
+
+
+def furnish(court: Court) -> None:
+    court.price(0.04)
+    court.list_price(0.10)
+    court.shape("m7g.large")
 
 
 def test_savings_begin_at_the_first_look_and_follow_the_price(court: Court) -> None:
@@ -76,6 +83,43 @@ def test_a_start_after_a_gap_counts_the_gap_once(court: Court) -> None:
     assert court.total(spot.INSTANCE_HOURS) == 4 * HOUR
 
 
+def test_a_gap_over_midnight_is_put_into_its_days(court: Court) -> None:
+    """From 22:00 to 03:00: two hours of one day, three of the next, also where midnight is hit exactly."""
+    court.now = (NOON // DAY + 1) * DAY - 2 * HOUR
+    court.fleet(machine(1))
+    court.look()
+    court.now += 5 * HOUR
+    court.read()
+    court.fleet(machine(1))
+    court.look()
+    assert court.total(spot.SPEND) == 80_000_000
+    court.look(later=15)
+    assert court.total(spot.SPEND) == 200_000_000
+    with Reader(court.folder / "ledger.db") as reader:
+        (whole,), (second,) = reader.machine_days(0), reader.machine_days(court.now)
+    assert (whole.spend, whole.on_demand, whole.vcpu_time) == (200_000_000, 500_000_000, 10 * HOUR)
+    assert (second.spend, second.team, second.workload) == (120_000_000, "find", "search")
+
+
+def test_sums_stay_true_past_the_bounds_of_labels(court: Court) -> None:
+    """Anyone who may tag machines can invent workloads: they have no series of their own, and are in the sums."""
+    court.fleet(*(machine(number, workload=f"w{number}") for number in range(500)))
+    shown = court.look()
+    rates = values(shown, spot.SPEND_RATE)
+    assert len(rates) == spot.WORKLOAD.at_most
+    assert sum(rates) == pytest.approx(500 * 0.04)
+    assert len(values(shown, spot.OPEN_RECOMMENDATIONS)) <= spot.WORKLOAD.at_most
+    court.now += HOUR
+    court.monotonic += 3600
+    court.read()
+    court.fleet(*(machine(number, workload=f"v{number}") for number in range(500)))
+    shown = court.look()
+    assert court.total(spot.SPEND) == 500 * 40_000_000
+    assert sum(values(shown, spot.SPEND_RATE)) == pytest.approx(500 * 0.04)
+    kept = json.loads((court.folder / "spot_judge.json").read_bytes())
+    assert all(name.startswith("v") for name in kept["decided"])
+
+
 def test_a_region_that_cannot_be_read_waits(court: Court) -> None:
     """Its machines are not guessed to run on; when it answers again, what ran meanwhile is counted."""
     court.fleet(machine(1))
@@ -89,6 +133,29 @@ def test_a_region_that_cannot_be_read_waits(court: Court) -> None:
     court.look(later=600)
     assert court.total(spot.SPEND) == 40_000_000
     assert values(shown, spot.RECORDED_UNTIL) == [NOON / SECOND]
+
+
+def test_a_region_that_has_left_the_settings_is_behind_for_good_and_no_trouble(court: Court) -> None:
+    """So has an account that has got a name. What was counted stays; their machines are not there any more."""
+    court.fleet(machine(1))
+    court.fleet(machine(2, pool(region="eu-west-1")), region="eu-west-1")
+    court.fleet(machine(3, pool(account="111122223333")), account="111122223333")
+    assert len(values(court.look(), spot.RECORDED_UNTIL)) == 3
+    court.aws = Aws(regions=("us-east-1",), accounts=(Account("prod", "arn:aws:iam::111122223333:role/fleetwatch"),))
+    court.open()
+    furnish(court)
+    court.fleet(machine(1))
+    shown = court.look(later=3600)
+    assert values(shown, spot.RECORDED_UNTIL) == values(shown, spot.RECORDED_UNTIL, account="prod", region="us-east-1")
+    assert len(court.open_ledger.spot.instances()) == 3
+    court.now += 3 * DAY
+    court.read()
+    court.fleet(machine(1))
+    court.look()
+    court.open_ledger.prune()
+    assert list(court.open_ledger.spot.instances()) == [machine(1).id]
+    with Reader(court.folder / "ledger.db") as reader:
+        assert [item.id for item in reader.instances()] == [machine(1).id]
 
 
 def test_a_new_pool_waits_for_its_price(court: Court) -> None:

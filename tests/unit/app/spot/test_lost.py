@@ -99,6 +99,17 @@ def test_work_elsewhere_at_other_times_or_that_ended_well_is_not_lost(court: Cou
     assert court.total(spot.LOST_ITEMS) == 0
 
 
+def test_a_name_that_several_machines_bear_tells_of_none(court: Court) -> None:
+    """The tag Name of a group, or an address that two networks have."""
+    court.fleet(machine(1, names=(HOST, "group")), machine(2, names=("ip-10-0-0-2", "group")))
+    court.look()
+    now = court.now
+    court.open_ledger.commit(broken_run("1", now - HOUR, now, host="group"))
+    warn(court)
+    settle(court)
+    assert court.total(spot.LOST_ITEMS) == 0
+
+
 def test_a_rebalance_alone_loses_nothing(court: Court) -> None:
     given = ("r", "rebalance", machine(1).id, "prod", "us-east-1", court.now, court.now)
     court.open_ledger.commit([SpotSignal(*given)])  # type: ignore[arg-type] # words of the test

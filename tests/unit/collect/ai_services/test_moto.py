@@ -6,14 +6,10 @@ moto has no percentiles, so only a source that asks for none is tried here.
 from __future__ import annotations
 
 import datetime
-import logging
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from fleetwatch.aws import Access
 from fleetwatch.aws.session import Aws
@@ -21,20 +17,8 @@ from fleetwatch.catalogue import ai_services
 from fleetwatch.catalogue.metric import Metric
 from fleetwatch.collect import Here
 from fleetwatch.collect.ai_services.comprehend import Comprehend
-from support_aws import own_identity
 
 ARN = "arn:aws:comprehend:eu-west-1:111122223333:document-classifier-endpoint/tickets"
-
-
-@pytest.fixture
-def moto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    own_identity(monkeypatch, tmp_path)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def test_an_endpoint_s_units_are_counted(moto: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from fleetwatch.catalogue.metric import Sample
 from fleetwatch.collect import Denied, Here, Incomplete
-from fleetwatch.collect.here import ClusterAccess, KubernetesAccess
+from fleetwatch.collect.here import AiServices, ClusterAccess, KubernetesAccess
 from fleetwatch.collect.kubernetes._watch import Pace
 from fleetwatch.collect.kubernetes.kubernetes import Kubernetes
 from support_kube_api import KubeApi, kube_api
@@ -27,13 +27,15 @@ def api() -> Iterator[KubeApi]:
 class Watcher:
     """The source, its clock, what it writes down, and what it last said was wrong."""
 
-    def __init__(self, settings: KubernetesAccess, pace: Pace) -> None:
+    def __init__(self, settings: KubernetesAccess, pace: Pace, limits: Mapping[str, int]) -> None:
         self.now = 0.0
         self.records: list[Any] = []
         self.broken = ""
         self.denied: list[Denied] = []
         self.trouble = ""
-        self.here = Here(kubernetes=settings, commit=self._commit, clock=self._clock)
+        self.here = Here(
+            kubernetes=settings, commit=self._commit, clock=self._clock, ai_services=AiServices(limits=limits)
+        )
         self.source = Kubernetes(self.here, pace)
 
     def _clock(self) -> float:
@@ -57,17 +59,19 @@ class Watcher:
 
 @pytest.fixture
 def watch(api: KubeApi, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
-    """To begin to watch the server; takes pace, user (as in a kubeconfig) and fields of KubernetesAccess."""
+    """To begin to watch the server: with a pace, a user as in a kubeconfig, limits of labels, the settings' fields."""
     made: list[Watcher] = []
 
-    def begin(pace: Pace = QUICK, user: dict[str, Any] | None = None, **settings: Any) -> Watcher:
+    def begin(
+        pace: Pace = QUICK, user: dict[str, Any] | None = None, limits: Mapping[str, int] | None = None, **settings: Any
+    ) -> Watcher:
         file = api.kubeconfig(tmp_path / f"kubeconfig-{len(made)}", **(user or {}))
         usual: dict[str, Any] = {
             "clusters": (ClusterAccess("prod", "acme", file),),
             "pool_labels": ("karpenter.sh/nodepool",),
             "namespaces": frozenset({"default"}),
         }
-        made.append(Watcher(KubernetesAccess(**{**usual, **settings}), pace))
+        made.append(Watcher(KubernetesAccess(**{**usual, **settings}), pace, limits or {}))
         return made[-1]
 
     yield begin

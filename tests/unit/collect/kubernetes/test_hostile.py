@@ -1,4 +1,4 @@
-"""Answers that no sound API gives, and more of them than anybody expects: the rest is shown, and memory stays bounded."""
+"""Answers that no sound API gives, and more than anybody expects: the rest is shown, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from fleetwatch.catalogue import kubernetes
 from fleetwatch.catalogue.metric import Metric, Sample
-from fleetwatch.collect.here import AiServices, ClusterAccess
+from fleetwatch.collect.here import ClusterAccess
 from fleetwatch.collect.kubernetes import _api, _cluster, _events
 from fleetwatch.collect.kubernetes._events import Fact, Tally
 from fleetwatch.collect.kubernetes._objects import quantity
@@ -26,7 +26,8 @@ BACKOFF = ("Pod", "BackOff", "Warning", "default")
 
 
 def names(samples: list[Sample], metric: Metric) -> set[str]:
-    return {item.labels[1] for item in samples if item.metric is metric}
+    place = metric.label_names.index("node")
+    return {item.labels[place] for item in samples if item.metric is metric}
 
 
 @pytest.fixture
@@ -156,11 +157,8 @@ def test_the_token_goes_nowhere_else(watch: Watch, tmp_path: Path, elsewhere: tu
     assert tokens == []
 
 
-@pytest.mark.parametrize("text", ["1e3Ki", "1e400", "1e300E", "NaN", "inf", "1" * 400, "", "1 Gi", "٣"])
+@pytest.mark.parametrize("text", ["1e400", "1e300E", "NaN", "inf", "1" * 400, "", "1 Gi", "٣"])
 def test_quantities_that_are_none(text: str) -> None:
-    if text == "1e3Ki":  # an exponent and a suffix: the API takes none such, and it says what it says
-        assert quantity(text) == 1000 * 1024
-        return
     with pytest.raises(ValueError, match="expected a quantity") as caught:
         quantity(text)
     assert len(str(caught.value)) < 150
@@ -171,9 +169,7 @@ def test_pools_past_the_bound_are_added_up(api: KubeApi, watch: Watch) -> None:
         thing = node(f"n{place:02}", pool=f"pool-{place:02}", kind=f"type-{place:02}")
         api.put({**thing, "status": {"allocatable": {"cpu": "4", "memory": "1Gi"}}})
     limits = {"nodepool": 4, "instance_type": 4}
-    watcher = watch()
-    object.__setattr__(watcher.here, "ai_services", AiServices(limits=limits))
-    watcher.source._sums._limits = limits
+    watcher = watch(limits=limits)
     meter = Meter(limits=limits)
     meter.replace("kubernetes", watcher.cycle())
     shown = meter.reported_by("kubernetes")

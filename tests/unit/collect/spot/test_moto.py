@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import logging
-import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import botocore.session
-import pytest
 
 from fleetwatch.aws import Access
 from fleetwatch.aws.session import Aws
@@ -18,23 +13,8 @@ from fleetwatch.catalogue.metric import NANO
 from fleetwatch.collect import Here
 from fleetwatch.collect.here import SpotAccess
 from fleetwatch.collect.spot.ec2_fleet import Ec2Fleet
-from support_aws import own_identity
-
-os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # it is read once, with the import below
-from moto.server import ThreadedMotoServer
 
 REGION, NUMBER = "us-east-1", "123456789012"
-
-
-@pytest.fixture
-def moto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    own_identity(monkeypatch, tmp_path)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def test_machines_that_were_started_and_ended_there_are_told_as_they_are(moto: str) -> None:

@@ -115,8 +115,8 @@ def test_what_comes_after_it_was_counted_changes_the_row_alone(told: Told) -> No
 @pytest.mark.parametrize("hours", [0.5, 2, 5.5])
 def test_a_machine_that_is_taken_long_after_it_was_recommended_to_leave_counts(told: Told, hours: float) -> None:
     """The recommendation was settled, and counted as one that stood alone, before the warning came."""
-    told.tell(HERE, signal("rebalance", -3600 * hours))
     told.now = at(-3600 * hours)
+    told.tell(HERE._replace(since=at(-9 * 3600)), signal("rebalance", -3600 * hours))
     told.settle()
     assert told.count(spot.REBALANCES, "us-east-1", "m7g.large") == 1
     told.now = at(1)
