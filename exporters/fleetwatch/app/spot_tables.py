@@ -68,9 +68,12 @@ def money(ledger: Reader) -> Money:
 
 def money_of_days(ledger: Reader, since: int) -> Money:
     """The same of the whole days (UTC) from that of `since` on, Unix nanoseconds. Raises LedgerError."""
-    spend, on_demand, times, unpriced = {}, {}, {}, 0
+    spend: dict[tuple[str, ...], int] = {}
+    on_demand: dict[tuple[str, ...], int] = {}
+    times: dict[tuple[str, ...], int] = {}
+    unpriced = 0
     for row in ledger.machine_days(since):
-        labels: tuple[str, ...] = row[: len(spot.USE)]
+        labels = (row.account, row.region, row.team, row.workload, row.lifecycle)
         if row.spend or row.on_demand:
             spend[labels], on_demand[labels] = row.spend, row.on_demand
         times[*labels, "yes"], times[*labels, "no"] = row.eligible_time, row.vcpu_time - row.eligible_time

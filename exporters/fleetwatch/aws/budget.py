@@ -4,7 +4,8 @@ AWS gives each account, region and operation a bucket of tokens that fills again
 Describe and Get operations 100 tokens and 20 a second, for those that ask for all without pages 50 and 10 (EC2
 developer guide, "Request throttling for the Amazon EC2 API"). The buckets here are a tenth of that or less. When AWS
 turns a request away all the same, somebody else needs the rest: the bucket is emptied and fills at half its rate, down
-to an eighth, and each answer gives a tenth of it back.
+to an eighth, and each answer gives a tenth of it back. The SDK repeats such a request at once; where that fails, too,
+nothing is asked for a while, twice as long each time, so that all these attempts are no more than the usual requests.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ WAIT = 5.0
 
 SLOWEST = 1 / 8
 """Share of its rate that a bucket keeps when AWS goes on turning requests away."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 240.0
+"""Seconds without a request after the second attempt in a row that was turned away; doubled with each further one."""
 
 
 class Size(NamedTuple):
@@ -53,6 +57,7 @@ def size_of(action: str) -> Size | None:
 class _Bucket:
     def __init__(self, size: Size, now: float) -> None:
         self.size, self.tokens, self.share, self.at = size, size.burst, 1.0, now
+        self.refused, self.closed_until = 0, 0.0
 
     @property
     def rate(self) -> float:
@@ -82,7 +87,8 @@ class Budget:
             bucket = self._bucket(where, action)
             if bucket is None:
                 return True, 0.0
-            wait = max(0.0, (1 - bucket.tokens) / bucket.rate)
+            closed = bucket.closed_until - bucket.at if bucket.refused > 1 else 0.0
+            wait = max(0.0, (1 - bucket.tokens) / bucket.rate, closed)
             if wait > WAIT:
                 return False, wait
             # Below zero where several wait: each has its own turn.
@@ -100,7 +106,12 @@ class Budget:
             if throttled:
                 bucket.tokens = min(bucket.tokens, 0.0)
                 bucket.share = max(SLOWEST, bucket.share / 2)
+                bucket.refused += 1
+                if bucket.refused > 1:
+                    pause = min(FIRST_PAUSE * 2.0 ** min(bucket.refused - 2, 16), LONGEST_PAUSE)
+                    bucket.closed_until = bucket.at + pause
             else:
+                bucket.refused, bucket.closed_until = 0, 0.0
                 bucket.share = min(1.0, bucket.share + 0.1)
 
     def _bucket(self, where: Hashable, action: str) -> _Bucket | None:

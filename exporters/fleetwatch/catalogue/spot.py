@@ -26,8 +26,8 @@ WORKLOAD = label("workload", "By the tag `spot.workload_tag`; empty without: unr
 ELIGIBLE = label("eligible", "Whether the machine could be spot.", one_of=("yes", "no"))
 SOURCE = label(
     "source",
-    "Where the price is from: asked for; AWS' data feed; the dated table that comes with the exporter.",
-    one_of=("api", "datafeed", "static"),
+    "Where the price is from: asked for; a dated table, the exporter's or yours.",
+    one_of=("api", "static"),
 )
 PRICE = label("price", "Which price.", one_of=("spot", "on_demand"))
 ACTION = label("action", "What becomes of the machine.", one_of=("terminate", "stop", "hibernate", "unknown"))

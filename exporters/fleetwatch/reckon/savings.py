@@ -118,7 +118,8 @@ def prices_known_until(instances: Iterable[Instance], spot_prices: SpotBook, at:
     """The latest `until` before which no price change can be missed; at most `at`, Unix nanoseconds.
 
     A change is known only once it has been read, so a slice ends where the spot prices of running machines were last
-    read, and those of ended ones, where they were not read since. What was not read for `most_wait` nanoseconds is waited for no longer, and what has no price not at all.
+    read, and those of ended ones, where they have not been read since. What was not read for `most_wait` nanoseconds is
+    waited for no longer, and what has no price not at all.
     """
     until = at
     for instance in instances:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 Lifecycle = Literal["spot", "on_demand", "scheduled", "capacity_block", "interruptible_reservation"]
 State = Literal["pending", "running", "stopping", "stopped", "shutting_down", "terminated"]
-PriceSource = Literal["api", "datafeed", "static"]
+PriceSource = Literal["api", "static"]
 Signal = Literal["rebalance", "warning", "scheduled", "state_change", "reservation_warning", "lifecycle_action"]
 Action = Literal["terminate", "stop", "hibernate", "unknown"]
 Reason = Literal["capacity", "price", "constraint", "unknown"]

@@ -101,7 +101,9 @@ class Spot(Section, frozen=True):
         float, why("Hours of machine time that AWS' advice is worth beside what was seen.", gt=0)
     ] = 720.0
     recent: Annotated[int, why("Notices and switches that are shown as recent.", gt=0, le=50)] = 20
-    keep_days: Annotated[int, why("Days that single interruptions and switches are kept. Totals stay.", gt=0)] = 400
+    keep_days: Annotated[
+        int, why("Days that single interruptions, switches and sums of days are kept. Totals stay.", gt=0)
+    ] = 400
 
 
 class Storage(Section, frozen=True):

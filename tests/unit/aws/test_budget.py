@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetwatch.aws.budget import EC2, SIZES, SLOWEST, WAIT, Budget, Size, size_of
+from fleetwatch.aws.budget import EC2, LONGEST_PAUSE, SIZES, SLOWEST, WAIT, Budget, Size, size_of
 
 API = "ec2:DescribeInstances"
 
@@ -61,12 +61,35 @@ def test_where_aws_turns_requests_away_they_become_fewer_and_answers_bring_them_
     assert budget.take("x", API) == (True, 2.0)
     for _ in range(9):
         budget.answered("x", API, throttled=True)
+    clock.now += LONGEST_PAUSE
+    assert budget.take("x", API) == (True, 0.0)
+    for _ in range(9):
+        assert budget.take("x", API)[0]
     assert budget.take("x", API) == (False, 1 / SLOWEST)
     clock.now += 1 / SLOWEST
     for _ in range(9):
         budget.answered("x", API, throttled=False)
     assert budget.take("x", API) == (True, 0.0)
     assert budget.take("x", API) == (True, 1.0)
+
+
+def test_ten_minutes_of_refusals_make_no_more_requests_than_ten_minutes_of_answers() -> None:
+    """A cycle a minute, each with the three attempts of the SDK."""
+    clock = Clock()
+    budget = clock.budget(burst=20, rate=1)
+    made = 0
+    for _ in range(10):
+        allowed, _wait = budget.take("x", API)
+        for _attempt in range(3 * allowed):
+            budget.answered("x", API, throttled=True)
+            made += 1
+        clock.now += 60
+    assert 3 <= made <= 12
+    clock.now += LONGEST_PAUSE
+    assert budget.take("x", API)[0]
+    budget.answered("x", API, throttled=False)
+    clock.now += 60
+    assert budget.take("x", API) == (True, 0.0)
 
 
 def test_every_operation_of_ec2_has_a_bound_far_below_aws_s_own() -> None:

@@ -6,17 +6,17 @@ kept over a restart.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fleetwatch.app.spot.known import LOST_WITHIN, Known
-from fleetwatch.app.spot.lost import Marked, lost
+from fleetwatch.app.spot.lost import Marked, lost, names_of
+from fleetwatch.app.spot.moves import RUNS
 from fleetwatch.app.spot.pools import Pools
 from fleetwatch.app.spot.recent import Place
 from fleetwatch.app.spot.state import State
 from fleetwatch.reckon.pulse import SECOND
 from fleetwatch.records.agents import AgentRun
-from fleetwatch.records.spot import Fleet, LostWork
+from fleetwatch.records.spot import Fleet, Instance, LostWork
 
 REMEMBERED = 1800 * SECOND
 """Nanoseconds after its end that a task is remembered: by then its machine's interruption is known."""
@@ -42,22 +42,21 @@ class Losses:
         if not missing:
             return
         machines = {item.id: item for fleet in fleets for item in fleet.instances}
-        bearers = Counter(name for item in {**machines, **known.instances}.values() for name in set(item.names))
+        bearers = _bearers({**known.instances, **machines}.values(), nodes)
         for item in missing:
             # What the ledger saw last has the names that EC2 takes from a machine with its end.
             machine = marked[item].machine if item in marked else known.instances.get(item) or machines.get(item)
             if machine is not None:
-                # What several are called, as a group's tag Name or an address of two networks, tells of none of them.
-                machine = machine._replace(names=tuple(name for name in machine.names if bearers[name] <= 1))
                 node = nodes[item].node if item in nodes else marked[item].node if item in marked else ""
-                marked[item] = Marked(machine, pools.price(machine.pool), node)
+                others = {name for name in (node, *machine.names) if bearers.get(name, set()) - {item}}
+                marked[item] = Marked(machine, pools.price(machine.pool), node, frozenset(others))
 
     def candidates(self, ended: Sequence[AgentRun], now: int) -> list[AgentRun]:
         """Tasks that may have gone with a machine, the new ones among them."""
         tasks = [*self._state.tasks, *(task for task in ended if task.host and task.outcome != "ok")]
         self._state.tasks = [task for task in tasks if now - task.at <= REMEMBERED][-MOST:]
         marked = self._state.marked.values()
-        hosts = {name for item in marked for name in (item.machine.id, item.node, *item.machine.names)}
+        hosts = {name for item in marked for name in names_of(item)}
         return [task for task in self._state.tasks if task.host in hosts]
 
     def of(self, known: Known, costs: Mapping[bytes, int], now: int) -> list[LostWork]:
@@ -69,3 +68,13 @@ class Losses:
         """These are on disk."""
         self._told = {key: at for key, at in self._told.items() if now - at <= 2 * LOST_WITHIN}
         self._told.update((work.key, now) for work in works)
+
+
+def _bearers(machines: Iterable[Instance], nodes: Mapping[str, Place]) -> dict[str, set[str]]:
+    """Name -> ids of machines that run and are called so, in their clusters too."""
+    found: dict[str, set[str]] = {}
+    for item in machines:
+        if item.state in RUNS:
+            for name in (*item.names, *([nodes[item.id].node] if item.id in nodes else [])):
+                found.setdefault(name, set()).add(item.id)
+    return found

@@ -34,6 +34,8 @@ class Marked(NamedTuple):
     price: int | None
     node: str = ""
     """Its name in its cluster."""
+    others: frozenset[str] = frozenset()
+    """Those of its names that others had, too, as the tag Name of a group, or an address of two networks."""
 
 
 class _Work(NamedTuple):
@@ -46,9 +48,9 @@ class _Work(NamedTuple):
     llm: int
 
 
-def names_of(marked: Marked, item: Interruption) -> set[str]:
-    """How hosts of telemetry may call the machine."""
-    return {name for name in (marked.machine.id, *marked.machine.names, marked.node, item.host) if name}
+def names_of(marked: Marked, host: str = "") -> set[str]:
+    """How hosts of telemetry may call the machine, and it alone. host: as its cluster called it."""
+    return {marked.machine.id, *marked.machine.names, marked.node, host} - marked.others - {""}
 
 
 def lost(
@@ -69,7 +71,7 @@ def lost(
         machine = marked.get(item.instance)
         if not item.interrupted or machine is None:
             continue
-        names = names_of(machine, item)
+        names = names_of(machine, item.host)
         works = [*_runs(item, names, runs, now), *_tasks(item, names, tasks)]
         for work, share in zip(works, shares([(work.since, work.until) for work in works]), strict=True):
             if not done(work.key):

@@ -7,13 +7,12 @@ Written whole after each look, before its figures are shown: what Prometheus has
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from fleetwatch.collect.files import replace
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +42,4 @@ def save(file: Path | None, states: list[dict[str, Any]]) -> None:
     """Replace the file, whole or not at all, readable by the owner alone. Raises OSError."""
     if file is None:
         return
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, fresh = tempfile.mkstemp(prefix=f".{file.stem}-", dir=file.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as out:
-            json.dump({"version": VERSION, "states": states}, out, separators=(",", ":"))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(fresh, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
+    replace(file, json.dumps({"version": VERSION, "states": states}, separators=(",", ":")).encode())

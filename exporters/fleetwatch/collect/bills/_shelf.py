@@ -9,15 +9,13 @@ The file can be made again from the provider's answers, so a damaged one is an e
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from fleetwatch.collect.files import replace
 from fleetwatch.records.bills import Bill, BillDay, BillRow, TokenDay
 
 VERSION = 1
@@ -68,16 +66,7 @@ def write(file: Path, bill: Bill) -> None:
         },
         separators=(",", ":"),
     )
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.stem}-", dir=file.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as out:
-            out.write(text)
-        os.replace(temporary, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace(file, text.encode())
 
 
 def _of_day(day: BillDay) -> dict[str, Any]:

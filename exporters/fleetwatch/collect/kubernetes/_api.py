@@ -51,6 +51,11 @@ class Api:
         self._lock = threading.Lock()
         self._client: Any = None  # kubernetes.client.ApiClient; the package has no types
 
+    @property
+    def cluster(self) -> str:
+        """Its name in the settings."""
+        return self._access.name
+
     def get(self, path: str, query: Mapping[str, str], patience: float) -> bytes:
         """A whole answer. patience: seconds without a byte. Raises ApiTrouble."""
         response = self._ask(path, query, patience)
@@ -83,6 +88,8 @@ class Api:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiTrouble(0, _words(error)) from None
+        except ValueError:  # its words repeat the header
+            raise ApiTrouble(0, "the token has characters that no header may have") from None
         if response.status == 200:
             return response
         with contextlib.closing(response):
@@ -158,10 +165,21 @@ def _connect(access: ClusterAccess) -> Any:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except (config.ConfigException, OSError, ValueError) as error:
+    except Exception as error:  # a file that is none fails anywhere in the client
         where = access.kubeconfig or "KUBECONFIG, ~/.kube/config, the pod's own account"
-        raise ApiTrouble(0, f"no way to the API by {where}: {error}") from None
+        raise ApiTrouble(0, f"no way to the API by {where}: {_unsaid(error)}") from None
     return client.ApiClient(configuration)
+
+
+def _unsaid(error: Exception) -> str:
+    """What is wrong with a configuration, without what is in it: the client's words repeat parts that have tokens."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"line {mark.line + 1}: expected YAML"
+    text = str(error) if type(error).__name__ == "ConfigException" else "expected the fields of a kubeconfig"
+    return " ".join(text.partition("{")[0].split())[:200]
 
 
 def _has_kubeconfig() -> bool:
@@ -173,7 +191,8 @@ def _identity(configuration: Any) -> dict[str, str]:
     # Earlier releases of the client knew it by the other name.
     names = ("BearerToken", "authorization")
     token = next(filter(None, map(configuration.get_api_key_with_prefix, names)), None)
-    return {"Authorization": token} if token else {}
+    # Files end in a line's end, which no header may have.
+    return {"Authorization": token.strip()} if token else {}
 
 
 def _message(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,23 +83,37 @@ class Watched:
         return int((self.watches[name].told or self._begun) * 1e9)
 
     def troubles(self) -> Iterator[tuple[str, Denied | None]]:
-        """What does not work: a text, and the permission that is missing where it is one."""
+        """What does not work: a text, and the permission that is missing where it is one.
+
+        What fails alike is said once: an API that is away fails with all of its resources.
+        """
+        alike: dict[tuple[str, str, int], list[str]] = {}
         for name, watch in self.watches.items():
             for failure in list(watch.failures.values()):
-                yield self._words(name, failure), self._denied(watch, failure)
+                denied = self._denied(watch, failure)
+                if denied is not None:
+                    yield self._words([name], failure.verb, failure.why), denied
+                else:
+                    alike.setdefault((failure.verb, failure.why, self._known(name)), []).append(name)
             unread = list(watch.unread.values())
             if unread:
                 yield f"{self.access.name}: {len(unread)} {name} cannot be read, the first: {unread[0]}", None
+        for (verb, why, _), names in alike.items():
+            yield self._words(names, verb, why), None
 
-    def _words(self, name: str, failure: Failure) -> str:
-        age = self.age(name)
-        if not self.watches[name].listed:
-            known = "nothing is known of them"
-        elif age >= STALE:
-            known = f"what was known {age:.0f} s ago is not shown any more"
-        else:
-            known = f"what is shown was told {age:.0f} s ago"
-        return f"{self.access.name}: {failure.verb} {name}: {failure.why}; {known}"
+    def _known(self, name: str) -> int:
+        """0: nothing; 1: what is too old to be shown; 2: what is shown."""
+        return 0 if not self.watches[name].listed else 1 + (self.age(name) < STALE)
+
+    def _words(self, names: Sequence[str], verb: str, why: str) -> str:
+        """names: of resources of which equally much is known."""
+        age = max(map(self.age, names))
+        known = (
+            "nothing is known of them",
+            f"what was known {age:.0f} s ago is not shown any more",
+            f"what is shown was told {age:.0f} s ago",
+        )[self._known(names[0])]
+        return f"{self.access.name}: {verb} {', '.join(names)}: {why}; {known}"
 
     def _denied(self, watch: Watch[Any, Any], failure: Failure) -> Denied | None:
         if failure.status != 403:

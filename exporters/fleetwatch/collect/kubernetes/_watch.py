@@ -170,7 +170,7 @@ class Watch(Generic[R, F]):
                 wait = trouble.wait
             except Exception as error:
                 # An object that we cannot read, or a bug: it must not end the thread without a word.
-                log.exception("%s cannot be watched", self.resource.name)
+                log.exception("cluster %s: %s cannot be watched", self._api.cluster, self.resource.name)
                 self._failed("watch" if self._version else "list", 0, f"{type(error).__name__}: {error}")
                 self._version = ""
             # One that had gone well for a while begins anew; one that always breaks off soon is asked less and less.
@@ -285,5 +285,5 @@ class Watch(Generic[R, F]):
 
     def _failed(self, verb: str, status: int, why: str) -> None:
         if verb not in self.failures:
-            log.warning("%s: %s", self.resource.permission(verb), why)
+            log.warning("cluster %s: %s: %s", self._api.cluster, self.resource.permission(verb), why)
         self.failures[verb] = Failure(verb, status, why)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from fleetwatch.aws.calls import Trouble
+from fleetwatch.collect.files import replace
 
 log = logging.getLogger(__name__)
 
@@ -63,23 +61,8 @@ def write(file: Path | None, body: bytes) -> Trouble | None:
     if file is None:
         return None
     try:
-        _replace(file, body)
+        replace(file, body)
     except OSError as error:
         why = f"{file}: cannot be kept over a restart: {error.strerror}"
         return Trouble("error", why, "Give the program the right to write there, or space.")
     return None
-
-
-def _replace(file: Path, body: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, fresh = tempfile.mkstemp(prefix=f".{file.stem}-", dir=file.parent)
-    try:
-        with open(descriptor, "wb") as out:
-            out.write(body)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(fresh, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise

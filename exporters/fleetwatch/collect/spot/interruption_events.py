@@ -33,7 +33,7 @@ from fleetwatch.collect.spot._queue import DRAIN, WAIT, Queue, Read, name_of, ta
 PATIENCE = WAIT + DRAIN + 40
 """Seconds for all queues together: the last commit of a drain and its deletion come on top."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds for which a queue that failed is left alone, doubled each time: a refusal comes at once, and cycles follow fast."""
+"""Seconds for which a queue that failed is left alone, doubled each time: a refusal comes at once, cycles are fast."""
 
 
 class _Pause(NamedTuple):

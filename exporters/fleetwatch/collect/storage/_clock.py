@@ -9,14 +9,13 @@ exporter was away was so all the time, as far as anybody knows.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from fleetwatch.collect.files import replace
 
 log = logging.getLogger(__name__)
 
@@ -106,18 +105,7 @@ class Clock:
             "begun": [[*where, begun] for where, begun in self._begun.items()],
             "unused": list(self._rows()),
         }
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, fresh = tempfile.mkstemp(prefix=f".{self._file.stem}-", dir=self._file.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as out:
-                json.dump(held, out, separators=(",", ":"))
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(fresh, self._file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(fresh)
-            raise
+        replace(self._file, json.dumps(held, separators=(",", ":")).encode())
 
     def _rows(self) -> Iterator[tuple[str, str, str, float]]:
         for where, known in self._since.items():

@@ -2,8 +2,8 @@
 
 A counter cannot take back the pool or the reason that it was counted under. So a taking counts when it is settled:
 QUIET after its last news when nothing is missing any more, HELD after it otherwise. Both are measured by this machine's
-clock: messages may be late and AWS' clock another. What comes still later changes the row, and no counter; but a recommendation that stood alone when it was
-counted, and whose machine is taken hours later, counts as an interruption then.
+clock: messages may be late and AWS' clock another. What comes still later changes the row, and no counter. But where a
+recommendation stood alone when it was counted, and its machine is taken hours later, the taking counts then.
 """
 
 from __future__ import annotations
@@ -186,9 +186,7 @@ class Interruptions:
             # What went before the first look is in no rate: its hours are in none either.
             self._count(found, machine, place, is_recommended=bool(row[_RECOMMENDED]))
 
-    def _count(
-        self, taking: Taking, machine: Instance | None, place: Sequence[str], *, is_recommended: bool
-    ) -> None:
+    def _count(self, taking: Taking, machine: Instance | None, place: Sequence[str], *, is_recommended: bool) -> None:
         """is_recommended: its recommendation was counted before."""
         pool, workload = Pool(*place[:5]), place[5]
         add, observe = self._counts.add, self._counts.observe

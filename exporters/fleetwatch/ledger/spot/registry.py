@@ -76,7 +76,9 @@ class Registry:
         return changed
 
     def prune(self, now: int) -> int:
-        """Forget some that are gone for long; returns how many. A region that nobody looks at any more has no machines."""
+        """Forget some that are gone for long, and take those of regions that nobody looks at for gone; returns how many
+        were forgotten.
+        """
         unseen = "SELECT account, region, until FROM spot_slices WHERE until < ?"
         for account, region, until in self._db.execute(unseen, (now - UNSEEN,)).fetchall():
             if self._here.pop((account, region), None):

@@ -26,7 +26,7 @@ MOST_DAYS: Final = 300_000
 
 
 class Slices:
-    """The tables `spot_slices`, `spot_exposure` and `spot_days`. keep, prune and undo: inside the writer's transaction."""
+    """The tables `spot_slices`, `spot_exposure`, `spot_days`. keep, prune and undo: inside the writer's transaction."""
 
     def __init__(self, db: sqlite3.Connection, counts: Counts) -> None:
         self._db = db

@@ -133,7 +133,7 @@ def test_a_move_that_could_not_be_written_is_counted_when_it_can(court: Court) -
 
 
 def test_a_recommendation_is_answered_once_though_its_answer_was_not_noted(court: Court) -> None:
-    """The exporter dies when the move is on disk, and before it has written down that the recommendation is answered."""
+    """The exporter dies when the move is on disk, and before it has noted that the recommendation is answered."""
     court.fleet(machine(1))
     court.look()
     noted = (court.folder / "spot_judge.json").read_bytes()

@@ -13,6 +13,7 @@ from fleetwatch.ledger.query import Reader
 from fleetwatch.ledger.spot.tables import DAY
 from fleetwatch.records.kubernetes import Cluster, Node
 from fleetwatch.records.spot import SpotSignal
+from fleetwatch.settings.model import Aws, AwsAccount
 from support_spot_judge import HOUR, NOON, SECOND, Court, machine, pool, values
 
 
@@ -140,18 +141,20 @@ def test_a_region_that_has_left_the_settings_is_behind_for_good_and_no_trouble(c
     court.fleet(machine(1))
     court.fleet(machine(2, pool(region="eu-west-1")), region="eu-west-1")
     court.fleet(machine(3, pool(account="111122223333")), account="111122223333")
+    court.look()
     assert len(values(court.look(), spot.RECORDED_UNTIL)) == 3
-    court.aws = Aws(regions=("us-east-1",), accounts=(Account("prod", "arn:aws:iam::111122223333:role/fleetwatch"),))
+    court.aws = Aws(regions=["us-east-1"], accounts=[AwsAccount(name="prod")])
     court.open()
     furnish(court)
     court.fleet(machine(1))
     shown = court.look(later=3600)
-    assert values(shown, spot.RECORDED_UNTIL) == values(shown, spot.RECORDED_UNTIL, account="prod", region="us-east-1")
+    assert values(shown, spot.RECORDED_UNTIL) == [NOON / SECOND]
     assert len(court.open_ledger.spot.instances()) == 3
     court.now += 3 * DAY
     court.read()
     court.fleet(machine(1))
-    court.look()
+    for _ in range(4):
+        court.look(later=15)
     court.open_ledger.prune()
     assert list(court.open_ledger.spot.instances()) == [machine(1).id]
     with Reader(court.folder / "ledger.db") as reader:

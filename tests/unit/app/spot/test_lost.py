@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from fleetwatch.app.spot.lost import shares
 from fleetwatch.catalogue import spot
 from fleetwatch.records.agents import AgentRun
+from fleetwatch.records.kubernetes import Cluster, Node
 from fleetwatch.records.pipelines import RunReport
-from fleetwatch.records.spot import SpotSignal
+from fleetwatch.records.spot import DrainStep, SpotSignal
 from support_ledger import COST
 from support_llm import call
 from support_spot_judge import HOUR, NOON, SECOND, Court, machine, pool
@@ -99,15 +100,23 @@ def test_work_elsewhere_at_other_times_or_that_ended_well_is_not_lost(court: Cou
     assert court.total(spot.LOST_ITEMS) == 0
 
 
-def test_a_name_that_several_machines_bear_tells_of_none(court: Court) -> None:
-    """The tag Name of a group, or an address that two networks have."""
+@pytest.mark.parametrize("shared", ["group", "node-1"])
+def test_a_name_that_several_machines_bear_tells_of_none(court: Court, shared: str) -> None:
+    """The tag Name of a group, or a node's name that two clusters have."""
+    for number, cluster in enumerate(["blue", "green"], 1):
+        node = Node("node-1", machine(number).id, "p", "spot", "m7g.large", "z", (0, 0, 0), (1, 1, 1), True, 1.0)
+        court.desk.clusters[cluster] = Cluster(cluster, "", court.now, (node,))
     court.fleet(machine(1, names=(HOST, "group")), machine(2, names=("ip-10-0-0-2", "group")))
     court.look()
     now = court.now
-    court.open_ledger.commit(broken_run("1", now - HOUR, now, host="group"))
+    court.open_ledger.commit([DrainStep("blue", "p", "node-1", machine(1).id, "drained", now)])
+    court.open_ledger.commit(broken_run("1", now - HOUR, now, host=shared))
     warn(court)
     settle(court)
     assert court.total(spot.LOST_ITEMS) == 0
+    court.open_ledger.commit(broken_run("2", now - HOUR, now, host=HOST))
+    settle(court)
+    assert court.total(spot.LOST_ITEMS) == 1
 
 
 def test_a_rebalance_alone_loses_nothing(court: Court) -> None:

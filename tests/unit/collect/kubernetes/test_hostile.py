@@ -157,6 +157,50 @@ def test_the_token_goes_nowhere_else(watch: Watch, tmp_path: Path, elsewhere: tu
     assert tokens == []
 
 
+SECRET = "s3cret-token"
+USER = "apiVersion: v1\nkind: Config\nusers: "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USER + '[{name: here, user: {token: "' + SECRET,
+        f"users:\n\t- token: {SECRET}\n",
+        f"- {SECRET}\n",
+        SECRET,
+        USER + f"[{{name: here, usr: {{token: {SECRET}}}}}]\ncurrent-context: here\n"
+        "contexts: [{name: here, context: {cluster: here, user: here}}]\n"
+        "clusters: [{name: here, cluster: {server: 'http://127.0.0.1:1'}}]\n",
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_named_without_what_is_in_it(
+    watch: Watch, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "config"
+    file.write_text(text)
+    watcher = watch(clusters=(ClusterAccess("prod", kubeconfig=file),))
+    watcher.cycle()
+    assert f"no way to the API by {file}: " in watcher.trouble
+    assert SECRET not in watcher.trouble + caplog.text
+
+
+def test_a_token_that_is_none_is_not_repeated(api: KubeApi, watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    api.put(node("a"))
+    watcher = watch(user={"token": f"{SECRET}\nX-More: 1"})
+    watcher.cycle()
+    assert "the token has characters that no header may have" in watcher.trouble
+    assert SECRET not in watcher.trouble + caplog.text
+
+
+def test_a_token_may_end_its_line(api: KubeApi, watch: Watch, tmp_path: Path) -> None:
+    api.tokens = {SECRET}
+    api.put(node("a"))
+    file = tmp_path / "token"
+    file.write_text(SECRET + "\n")
+    watcher = watch(user={"tokenFile": str(file)})
+    assert names(watcher.cycle(), kubernetes.NODE_INFO) == {"a"}
+
+
 @pytest.mark.parametrize("text", ["1e400", "1e300E", "NaN", "inf", "1" * 400, "", "1 Gi", "٣"])
 def test_quantities_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected a quantity") as caught:

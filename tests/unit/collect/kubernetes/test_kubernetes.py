@@ -146,7 +146,7 @@ def test_one_cluster_that_cannot_be_reached_hurts_only_itself(api: KubeApi, watc
     watcher = watch(clusters=(ClusterAccess("good", "acme", good), ClusterAccess("bad", "acme", bad)))
     samples = watcher.cycle()
     assert of(samples, kubernetes.NODE_READY) == {("good", "a"): 1}
-    assert "bad: list nodes: " in watcher.trouble
+    assert "bad: list nodes, pods, poddisruptionbudgets, events: " in watcher.trouble
     assert "good" not in watcher.trouble
     assert set(watcher.here.desk.clusters) == {"good"}
 

@@ -97,6 +97,28 @@ def test_exposure_is_by_day_and_pool_and_is_kept_its_time(told: Told) -> None:
     assert told.ledger.spot.exposure(0) == {POOL: Exposure(3 * HOUR, 0)}
 
 
+def test_days_have_what_the_counters_have_and_are_kept_their_time(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More time than an INTEGER of SQLite holds is no trouble: 300,000 processors for a day."""
+    much = use()._replace(vcpu_time=300_000 * DAY // 3, eligible=False)
+    for day in range(4):
+        told.tell(part(at(0) + day * DAY, at(0) + (day + 1) * DAY, uses=[use(), use(spend=None), much], region="x"))
+    with Reader(told.path) as reader:
+        (whole,), (last,) = reader.machine_days(0), reader.machine_days(at(0) + 4 * DAY)
+        assert reader.exposure(0)[POOL].time == 4 * 3 * HOUR
+    assert (whole.spend, whole.on_demand, whole.unpriced) == (320, 800, 4 * HOUR)
+    assert (whole.eligible_time, last.spend, last.unpriced) == (4 * 4 * HOUR, 80, HOUR)
+    assert whole.vcpu_time == pytest.approx(4 * 100_000 * DAY, rel=1e-3)
+    told.now = at(0) + 4 * DAY
+    monkeypatch.setattr("fleetwatch.ledger.spot.slices.MOST_DAYS", 2)
+    told.ledger.prune()
+    with Reader(told.path) as reader:
+        assert reader.machine_days(0)[0].spend == 160
+    told.now += 500 * DAY
+    told.ledger.prune()
+    with Reader(told.path) as reader:
+        assert reader.machine_days(0) == []
+
+
 def test_the_registry_knows_who_is_there_over_restarts(told: Told) -> None:
     here = machine(names=("ip-10-0-0-1", "node-1"), forced=True, team="search")
     gone, stopped = machine("i-00000000000000001"), machine("i-00000000000000002", state="stopped")
@@ -180,3 +202,6 @@ def test_killed_at_any_moment_a_slice_counts_once(tmp_path: Path) -> None:
     assert told.count(spot.SPEND, *LABELS) == seconds
     assert told.count(spot.EQUIVALENT, *LABELS) == 2 * seconds
     told.ledger.close()
+    with Reader(told.path) as reader:
+        (days,) = reader.machine_days(0)
+    assert (days.spend, days.on_demand) == (seconds, 2 * seconds)
