@@ -1,254 +1,292 @@
-"""Spot machines and a cluster for a fleet: everything that the boards of savings, pools and clusters can show.
+"""Spot machines for a fleet: an exporter of its own before an EC2, a cluster and storage on loopback.
 
-The values are made up: nobody's account has an interruption a second and a switch of every kind. Names, labels and the
-page that Prometheus reads are the real ones: the catalogue's records in the exporter's own meter. What really comes
-from EC2, a cluster and the ledger is tested where the sources are.
+Nothing that it shows is made up beside its sources: it asks as it asks AWS (see support_ec2). What takes hours or
+minutes comes from its ledger, which begins as that of an exporter that has looked for a day: the hours of machines,
+takings, a move that had been advised, and work that was lost. Some of the takings settle while it runs.
 
-with spot_in_use() as address:  # HOST:PORT with /metrics
-    ...
+Machines are told only from `happen` on, so that whoever scrapes before sees counters grow.
+
+with spot_in_use(folder) as cloud:
+    ...  # something scrapes cloud.house.web
+    cloud.happen()
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.server
-import threading
+import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
-from fleetwatch.catalogue import aws, spot
-from fleetwatch.catalogue import kubernetes as k8s
-from fleetwatch.catalogue.metric import NANO, Sample
-from fleetwatch.meter import Meter
-from fleetwatch.meter.text import exposition
+from fleetwatch.ledger import Ledger
+from fleetwatch.records.spot import (
+    Decision,
+    DrainStep,
+    FleetSlice,
+    Instance,
+    InstanceSeen,
+    LostWork,
+    Pool,
+    SpotSignal,
+    Switch,
+    Use,
+)
+from support_ec2 import OWN, REGION, Ec2
+from support_ec2_door import forget_moto_s
+from support_fleet_aws import IDENTITY
+from support_fleet_cluster import CLUSTER, POOL, ClusterInUse, cluster_in_use
+from support_fleet_storage import storage_in_use
+from support_house import House
+from support_ledger import BOOK
+from support_storage import DAY
 
-ACCOUNT, CLUSTER, PRODUCT = "prod", "eks", "Linux/UNIX"
-REGION = "us-east-1"
-WHERE = {"account": ACCOUNT, "region": REGION}
-HOURS = 3600 * NANO
-PAST_HOURS = 200
-"""What is counted of each machine at the first look."""
-SPEED = 600
-"""Hours of machines go by so much faster here, that a rate can be told of them."""
+ACCOUNT = "prod"
+SECOND = 10**9
+HOUR = 3600 * SECOND
+LOOKED = 24 * HOUR
+"""How long the exporter has looked."""
+AWAY = 60 * SECOND
+"""Before its start."""
+PACES = (
+    "aws_api",
+    "ec2_fleet",
+    "ec2_load",
+    "instance_types",
+    "on_demand_prices",
+    "spot_advisor",
+    "spot_judge",
+    "spot_prices",
+)
 
 
-class Pool(NamedTuple):
+class Kind(NamedTuple):
+    """Machines of one type in one zone. Prices: USD an hour."""
+
     type: str
-    az_id: str
+    zone: str
     price: float
     list_price: float
     machines: int
-    team: str
-    workload: str
-    risk: float
+    tags: dict[str, str]
+    lifecycle: str = "spot"
 
-    def labels(self) -> dict[str, str]:
-        return {**WHERE, "az_id": self.az_id, "instance_type": self.type, "product": PRODUCT}
+    @property
+    def pool(self) -> Pool:
+        from support_ec2_machines import zone_id
+
+        return Pool(ACCOUNT, REGION, zone_id(OWN, REGION, self.zone), self.type, "Linux/UNIX")
 
 
-POOLS = (
-    Pool("m7g.2xlarge", "use1-az4", 0.131, 0.3264, 14, "search", "embed-batch", 34),
-    Pool("g6.xlarge", "use1-az2", 0.41, 0.8048, 5, "ml", "rerank", 81),
-    Pool("c6a.2xlarge", "use1-az1", 0.15, 0.3392, 4, "", "", 45),
-)
-VCPUS = 8
+KINDS = (
+    Kind("m7g.2xlarge", "a", 0.231, 0.3264, 14, {"team": "search", "workload": "embed-batch"}),
+    Kind("g6.xlarge", "b", 0.71, 0.8048, 5, {"team": "ml", "workload": "rerank"}),
+    Kind("c6a.2xlarge", "c", 0.15, 0.3392, 4, {}),
+    Kind("m7g.2xlarge", "a", 0.0, 0.3264, 3,
+         {"team": "core", "workload": "agents", "fleetwatch.io/on-demand": "true"}, "on-demand"),
+    # Without any price.
+    Kind("m5.large", "a", 0.0, 0.0, 2, {"team": "core", "workload": "legacy"}),
+)  # fmt: skip
+OTHERS = {"m6g.2xlarge": (0.09, 0.308), "r7g.2xlarge": (0.12, 0.4284), "c7g.2xlarge": (0.10, 0.29),
+          "g5.xlarge": (0.35, 1.006), "m7i.2xlarge": (0.14, 0.4032)}  # fmt: skip
+"""Types that nothing runs on: prices as spot and on demand."""
+
+
+class LiveEc2(Ec2):
+    """Whose clock is the machine's."""
+
+    @property
+    def now(self) -> float:
+        return time.time()
+
+    @now.setter
+    def now(self, value: float) -> None:
+        """It goes by itself."""
+
+
+class SpotInUse(NamedTuple):
+    house: House
+    ec2: Ec2
+    cluster: ClusterInUse
+    nodes: dict[str, str]
+
+    def happen(self) -> None:
+        """Machines are told of, one of them is warned, another one is taken, and a workload moves."""
+        self.ec2.relent()
+        self.ec2.refuse("denied", "cloudwatch:GetMetricData")
+        self.cluster.happen()
+        warned, taken, *_ = self.nodes.values()
+        for name in (warned, taken):
+            self.ec2.rebalance(name)
+            self.ec2.warn(name)
+        self.ec2.take(taken)
 
 
 @contextlib.contextmanager
-def spot_in_use() -> Iterator[str]:
-    """HOST:PORT of the page, until the block ends."""
-    fleet, failed = _Fleet(), list[Exception]()
-
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                body = fleet.page()
-            except Exception as error:
-                failed.append(error)
-                raise
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert not failed, failed[0]
+def spot_in_use(folder: Path) -> Iterator[SpotInUse]:
+    """Until the block ends."""
+    folder.mkdir(parents=True)
+    (folder / "data" / "collect").mkdir(parents=True)
+    with patch.dict(os.environ, IDENTITY), _cloud() as ec2:
+        _fill(ec2)
+        machines = [name for name, item in ec2.machines.items() if item.tags.get("workload") == "embed-batch"]
+        nodes = {f"{ec2.machines[name].address}.ec2.internal": name for name in machines[:4]}
+        _has_looked(folder / "data" / "ledger.db")
+        (folder / "advisor.json").write_text(json.dumps(_advisor()), encoding="utf-8")
+        with (
+            storage_in_use(ec2, folder, ACCOUNT, REGION) as storage,
+            cluster_in_use(folder, nodes) as (cluster, kubernetes),
+        ):
+            parts = (_settings(ec2, folder), storage, kubernetes)
+            settings: dict[str, Any] = {name: section for part in parts for name, section in part.items()}
+            settings["collect"] = {name: pace for part in parts for name, pace in part["collect"].items()}
+            ec2.refuse("throttled", "ec2:DescribeInstances")
+            with House(folder, settings) as house:
+                yield SpotInUse(house, ec2, cluster, nodes)
+        assert ec2.wrong == []
 
 
-class _Fleet:
-    """Its past is counted at the first look, and each look counts what came since the one before."""
+@contextlib.contextmanager
+def _cloud() -> Iterator[Ec2]:
+    import threading
 
-    def __init__(self) -> None:
-        self._meter = Meter()
-        self._lock = threading.Lock()
-        self._began = self._seen = time.time()
-        self._count(PAST_HOURS)
-
-    def page(self) -> bytes:
-        with self._lock:
-            now = time.time()
-            self._count((now - self._seen) * SPEED / 3600)
-            self._seen = now
-            self._meter.replace("made up", [*_gauges(now, self._began), *_cluster(now)])
-            text: Any = exposition(self._meter, openmetrics=False)
-        return text if isinstance(text, bytes) else str(text).encode()
-
-    def _count(self, hours: float) -> None:
-        for pool in POOLS:
-            use = (ACCOUNT, REGION, pool.team, pool.workload, "spot")
-            self._use(use, hours * pool.machines, pool.price, pool.list_price)
-            place = (ACCOUNT, REGION, pool.az_id, pool.type, PRODUCT)
-            self._meter.add(spot.INSTANCE_HOURS, place, round(hours * pool.machines * HOURS))
-            self._meter.add(spot.INTERRUPTIONS, (*place, "terminate", "capacity"), 1)
-        self._use((ACCOUNT, REGION, "core", "agents", "on_demand"), hours * 3, 0.58, 0.58)
-        for price in spot.PRICE.one_of:
-            self._meter.add(spot.UNPRICED_HOURS, (ACCOUNT, REGION, price), round(hours * HOURS))
-        self._taken()
-        self._decided()
-        self._happened()
-
-    def _use(self, use: tuple[str, ...], hours: float, price: float, list_price: float) -> None:
-        self._meter.add(spot.SPEND, use, round(hours * price * NANO))
-        self._meter.add(spot.EQUIVALENT, use, round(hours * list_price * NANO))
-        self._meter.add(spot.VCPU_HOURS, (*use, "yes"), round(hours * VCPUS * HOURS))
-
-    def _taken(self) -> None:
-        add, observe, where = self._meter.add, self._meter.observe, (ACCOUNT, REGION)
-        for told in spot.TOLD.one_of:
-            add(spot.TERMINATIONS, (*where, "capacity", told), 1)
-        for signal in ("rebalance", "warning", "state_change"):
-            add(spot.EVENTS, (signal,), 1)
-        for signal, seconds in (("rebalance", 400), ("warning", 121)):
-            observe(spot.SIGNAL_LEAD, (signal,), seconds * NANO)
-        for result in spot.RESULT.one_of:
-            add(spot.DRAIN_OUTCOMES, (CLUSTER, "batch", result), 1)
-        observe(spot.DRAIN_DURATION, (CLUSTER, "batch"), 70 * NANO)
-        observe(spot.EVENT_DELAY, (), 4 * NANO)
-        for kind in spot.COST.one_of:
-            add(spot.INTERRUPTION_COST, (*where, kind), NANO // 100)
-        for work in spot.WORK.one_of:
-            add(spot.LOST_ITEMS, (*where, work), 1)
-
-    def _decided(self) -> None:
-        counts = (("candidate", "", 80), ("filtered", "risk", 50), ("filtered", "too_small", 25), ("scored", "", 5))
-        for stage, reason, number in (*counts, ("chosen", "", 1), ("switched", "followed", 1)):
-            self._meter.add(spot.DECISIONS, (stage, reason), number)
-        for outcome in spot.SWITCH.one_of:
-            self._meter.add(spot.SWITCHES, ("embed-batch", outcome), 1)
-
-    def _happened(self) -> None:
-        add = self._meter.add
-        for metric, number in ((aws.REQUESTS, 20), (aws.THROTTLES, 1), (aws.HELD_BACK, 1)):
-            add(metric, (ACCOUNT, REGION, "ec2:DescribeInstances"), number)
-        add(k8s.EVENTS, (CLUSTER, "Pod", "BackOff", "Warning", "default"), 1)
-        for cause in k8s.EVICTION.one_of:
-            add(k8s.EVICTIONS, (CLUSTER, "batch", "spot", cause), 1)
-        for watched in k8s.WATCHED.one_of:
-            add(k8s.WATCH_RESTARTS, (CLUSTER, watched, "ended"), 1)
+    with LiveEc2() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.relent()
+            server.shutdown()
+            thread.join(5)
+            forget_moto_s()
 
 
-def _gauges(now: float, began: float) -> Iterator[Sample]:
-    for pool in POOLS:
-        yield from _pool(pool)
-    forced = {"team": "core", "workload": "agents"}
-    yield spot.FORCED(3, **WHERE, **forced)
-    on_demand = {**POOLS[0].labels(), "lifecycle": "on_demand", **forced}
-    yield spot.FLEET_INSTANCES(3, **on_demand)
-    yield spot.FLEET_VCPUS(3 * VCPUS, **on_demand)
-    yield spot.UNREGISTERED(4, **WHERE, lifecycle="spot")
-    yield spot.PRICE_MISSING(2, **POOLS[2].labels(), price="on_demand")
-    yield spot.REQUESTS(3, **WHERE, state="open", status="capacity-not-available")
-    yield spot.RECORDED_UNTIL(now - 30, **WHERE)
-    yield spot.QUEUE_MESSAGES(2, **WHERE)
-    yield spot.ADVISOR_AGE(7200)
-    yield aws.DENIED(1, **WHERE, api="ec2:GetSpotPlacementScores")
-    for slot, (kind, outcome) in enumerate((("warning", "pending"), ("interruption", "late"))):
-        yield spot.RECENT_NOTICE(
-            began - 60 * slot, **WHERE, slot=str(slot), az_id="use1-az2", instance_type="g6.xlarge",
-            instance_id=f"i-{slot}", workload="rerank", cluster=CLUSTER, node=f"node-{slot}", kind=kind,
-            reason="capacity", outcome=outcome,
+def _settings(ec2: Ec2, folder: Path) -> dict[str, Any]:
+    scores = {"name": "batch-200", "instance_types": ["m7g.2xlarge", "m6g.2xlarge", "c7g.2xlarge"], "capacity": 200}
+    return {
+        "aws": {"regions": [REGION], "accounts": [{"name": ACCOUNT}], "endpoint_url": ec2.url, "attempts": 1},
+        "spot": {
+            "enabled": True,
+            "advisor_file": str(folder / "advisor.json"),
+            "queues": [{"url": ec2.queue(), "region": REGION}],
+            "scores": [scores],
+            "capacity_manager": True,
+            "load": True,
+        },
+        "host": {"enabled": False},
+        "collect": {name: {"interval": 2} for name in PACES},
+    }
+
+
+def _fill(ec2: Ec2) -> None:
+    ec2.offered = {*(kind.type for kind in KINDS), *OTHERS}
+    prices = {kind.type: (kind.price, kind.list_price) for kind in KINDS if kind.price}
+    for name, (price, list_price) in {**prices, **OTHERS}.items():
+        ec2.list_price(name, list_price)
+        for zone in "abc":
+            for ago, share in ((20 * DAY, 0.8), (3 * DAY, 1.1), (3600, 1.0)):
+                ec2.price(name, round(price * share, 4), zone=zone, at=ec2.now - ago)
+        ec2.manage(name, "spot-total-interruptions-inst", 2)
+        ec2.manage(name, "spot-total-count-inst", 16)
+        ec2.manage(name, "spot-total-usage-hrs-inst", 300)
+    for kind in KINDS:
+        ec2.run(
+            kind.type, kind.machines, zone=kind.zone, lifecycle=kind.lifecycle, launched=ec2.now - 2 * DAY,
+            tags=kind.tags,
         )  # fmt: skip
-    yield spot.RECENT_SWITCH(
-        began - 600, slot="0", workload="embed-batch", from_type="m7i.2xlarge", from_az_id="use1-az6",
-        to_type="m7g.2xlarge", to_az_id="use1-az4", advice="followed",
-    )  # fmt: skip
-    for known in spot.INPUT.one_of:
-        yield spot.RISK_WEIGHT(1 / 6, input=known)
-    yield spot.PLACEMENT_SCORE(8, config="batch-200", region=REGION, az_id="use1-az4")
+    ec2.request("m7g.2xlarge", "capacity-not-available")
+    for zone, score in zip("abc", (8, 5, 2), strict=True):
+        ec2.score(score, zone=zone)
 
 
-def _pool(pool: Pool) -> Iterator[Sample]:
-    place = pool.labels()
-    of_type = {"region": REGION, "instance_type": pool.type}
-    who = {"team": pool.team, "workload": pool.workload, "lifecycle": "spot"}
-    yield spot.POOL_PRICE(pool.price, **place)
-    yield spot.POOL_ON_DEMAND(pool.list_price, **place)
-    yield spot.PRICE_AGE(60, **place, source="api")
-    yield spot.ON_DEMAND_AGE(86400, **of_type, product=PRODUCT, source="api")
-    yield spot.FLEET_INSTANCES(pool.machines, **place, **who)
-    yield spot.FLEET_VCPUS(pool.machines * VCPUS, **place, **who)
-    yield spot.SPEND_RATE(pool.price * pool.machines, **WHERE, **who)
-    yield spot.EQUIVALENT_RATE(pool.list_price * pool.machines, **WHERE, **who)
-    yield spot.RISK(pool.risk, **place)
-    yield spot.RISK_INPUTS(5, **place)
-    for bound, value in (("observed", 0.3), ("upper", 0.9), ("posterior", 0.4)):
-        yield spot.HAZARD(value, **place, bound=bound)
-    yield spot.ADVISOR_BUCKET(pool.risk // 20, **of_type, os="Linux")
-    yield spot.ADVISOR_SAVINGS(0.5, **of_type, os="Linux")
-    for metric, number in ((spot.MANAGER_INTERRUPTIONS, 2), (spot.MANAGER_INSTANCES, 16), (spot.MANAGER_HOURS, 300)):
-        yield metric(number, account=ACCOUNT, **of_type)
-    if pool.workload:
-        workload = {"workload": pool.workload}
-        yield spot.WORKLOAD_PRICE(pool.price / VCPUS, **workload)
-        yield spot.OPTIMISATION(0.8, **workload)
-        yield spot.OPEN_RECOMMENDATIONS(1, **workload)
-        yield spot.ALTERNATE_RANK(1, **workload, **place)
-        yield spot.ALTERNATE_PRICE(0.7 * pool.price / VCPUS, **workload, **place)
+def _advisor() -> dict[str, Any]:
+    ends = (("<5%", 5), ("5-10%", 11), ("10-15%", 16), ("15-20%", 22), (">20%", 100))
+    types = {name: {"s": 60, "r": place % 5} for place, name in enumerate((*(k.type for k in KINDS), *OTHERS))}
+    return {
+        "ranges": [{"index": place, "label": text, "max": end} for place, (text, end) in enumerate(ends)],
+        "spot_advisor": {REGION: {"Linux": types, "Windows": {"m7i.2xlarge": {"s": 30, "r": 1}}}},
+    }
 
 
-def _cluster(now: float) -> Iterator[Sample]:
-    here = {"cluster": CLUSTER}
-    kind = {"lifecycle": "spot", "instance_type": "m7g.2xlarge", "zone": "us-east-1a"}
-    yield k8s.CLUSTER_INFO(1, client="acme", **here)
-    yield k8s.NODES(2, **here, nodepool="batch", **kind)
-    for number, is_ready in enumerate((0, 1)):
-        node = {**here, "node": f"node-{number}"}
-        yield k8s.NODE_INFO(1, client="acme", nodepool="batch", instance_id=f"i-{number}", **kind, **node)
-        yield k8s.NODE_READY(1, **node)
-        yield k8s.DRAIN_READY(is_ready, **node)
-        yield k8s.DRAIN_ESTIMATE(40 + 90 * (1 - is_ready), **node)
-        yield k8s.DRAIN_PODS(7, **node)
-        for capacity in ("cpu", "memory"):
-            yield k8s.NODE_IDLE(0.3, **node, capacity=capacity)
-    yield k8s.DRAIN_BLOCKED(2, **here, node="node-0", reason="pdb_exhausted")
-    of_pool = {**here, "nodepool": "batch", "lifecycle": "spot"}
-    yield k8s.DRAINABLE(1, **of_pool)
-    for metric in (k8s.CPU_ALLOCATABLE, k8s.MEMORY_ALLOCATABLE, k8s.GPU_ALLOCATABLE):
-        yield metric(16, **of_pool)
-    for metric in (k8s.CPU_REQUESTED, k8s.MEMORY_REQUESTED, k8s.GPU_REQUESTED):
-        yield metric(11, **of_pool)
-    yield k8s.BLAST_SHARE(1, **here, **kind)
-    yield k8s.BLAST_PDBS(1, **here, **kind)
-    yield k8s.CONCENTRATION(1, **here)
-    yield k8s.NODES_NOT_SHOWN(0, **here)
-    for state in k8s.PDB_STATE.one_of:
-        yield k8s.PDBS(1, **here, state=state)
-    yield k8s.PDB_BLOCKED(2, **here, namespace="search", pdb="qdrant")
-    for phase in k8s.PHASE.one_of:
-        yield k8s.PODS(14, **here, phase=phase)
-    for watched in k8s.WATCHED.one_of:
-        yield k8s.WATCH_AGE(now % 60, **here, resource=watched)
-        yield k8s.WATCH_OBJECTS(30, **here, resource=watched)
+def _has_looked(path: Path) -> None:
+    """A day of machines, and what became of those that are gone."""
+    now = time.time_ns()
+    until = now - AWAY
+    clock = [until - HOUR]
+    ledger = Ledger(path, BOOK, clock=lambda: clock[0])
+    gone = [
+        Instance(f"i-{place:017x}", KINDS[place % 2].pool, "spot", "terminated", 8, until - LOOKED, ended=until - ago,
+                 ended_why="Server.SpotInstanceTermination", **_who(KINDS[place % 2]))
+        for place, ago in enumerate((HOUR, HOUR, 2 * HOUR, 600 * SECOND, 300 * SECOND, 400 * SECOND), 0xF00)
+    ]  # fmt: skip
+    ledger.commit([FleetSlice(ACCOUNT, REGION, until - LOOKED, until, tuple(map(_use, KINDS)), tuple(gone))])
+    early, late = gone[:3], gone[3:]
+    ledger.commit([fact for item, result in zip(early, ("in_time", "late", "")) for fact in _taking(item, result)])
+    ledger.commit([*_moves(until), *_lost(until)])
+    clock[0] += HOUR // 2
+    ledger.settle()
+    # These settle while the exporter runs.
+    clock[0] = now - 40 * SECOND
+    ledger.commit([fact for item, result in zip(late, ("in_time", "late", "")) for fact in _taking(item, result)])
+    ledger.close()
+
+
+def _who(kind: Kind) -> dict[str, str]:
+    return {"team": kind.tags.get("team", ""), "workload": kind.tags.get("workload", ""), "cluster": CLUSTER}
+
+
+def _use(kind: Kind) -> Use:
+    hours, nano = kind.machines * LOOKED // HOUR, 10**9
+    on_demand = round(hours * kind.list_price * nano) or None
+    spend = on_demand if kind.lifecycle != "spot" else round(hours * kind.price * nano) or None
+    how: Any = "spot" if kind.lifecycle == "spot" else "on_demand"
+    who = _who(kind)
+    return Use(kind.pool, how, who["team"], who["workload"], True, hours * HOUR, 8 * hours * HOUR, spend, on_demand)
+
+
+def _taking(item: Instance, result: str) -> Sequence[Any]:
+    """All that was told of it; result: how its node was left, empty: nobody was told, and nobody drained it."""
+    assert item.ended is not None
+    end = item.ended
+    seen = [InstanceSeen(item.id, ACCOUNT, REGION, end, "instance-terminated-no-capacity")]
+    if not result:
+        return seen
+    told: Any = {"action": "terminate", "due": end}
+    drained = end - 50 * SECOND if result == "in_time" else end + SECOND
+    where = (CLUSTER, POOL, f"{item.id}.ec2.internal", item.id)
+
+    def signal(kind: Any, ago: int, **more: Any) -> SpotSignal:
+        at = end - ago * SECOND
+        return SpotSignal(f"{kind} {item.id}", kind, item.id, ACCOUNT, REGION, at, at + SECOND, **more)
+
+    return [
+        signal("rebalance", 400),
+        signal("warning", 120, **told),
+        DrainStep(*where, "cordoned", end - 118 * SECOND),
+        DrainStep(*where, "first_eviction", end - 115 * SECOND),
+        DrainStep(*where, "drained", drained),
+        signal("state_change", 0, state="terminated"),
+        *seen,
+    ]
+
+
+def _moves(until: int) -> Sequence[Any]:
+    before, after = KINDS[1].pool, KINDS[0].pool
+    counts = (("candidate", "", 30), ("filtered", "risk", 25), ("scored", "", 5), ("chosen", "", 1))
+    return [
+        Decision("embed-batch before", until - 2 * HOUR, counts),
+        Decision("switch embed-batch before", until - HOUR, (("switched", "followed", 1),)),
+        Switch("embed-batch", until - HOUR, before, after, "followed"),
+        Switch("rerank", until - 2 * HOUR, after, before, "elsewhere"),
+    ]
+
+
+def _lost(until: int) -> Sequence[LostWork]:
+    return [
+        LostWork(f"{kind} before", until - HOUR, ACCOUNT, REGION, kind, HOUR // 4, 10**8, 10**7)
+        for kind in ("pipeline_run", "agent_task")
+    ]

@@ -164,7 +164,8 @@ class SpotJudge:
         self._judged = [alternates.judge(workload, need, self._desk, pools, gain) for workload, need in needs]
         self._here.desk.alternates = frozenset(one.pool for item in self._judged for one in item.look.alternates)
         priced = {(pool.region, pool.instance_type) for pool in self._desk.spot_prices}
-        self._prices_came = firsts <= priced
+        # Nothing is wanted before machines and shapes are told of, which is a moment after the start.
+        self._prices_came = bool(wanted) and firsts <= priced
         took = self._monotonic() - started
         # Until the prices that are wanted have come, each look may find more.
         self._look_after = started + max(LOOK_EVERY if self._prices_came else 0.0, LOOK_SHARE * took)
