@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import msgspec
 
 from fleetwatch.app.spot.lost import Marked
 from fleetwatch.app.spot.moves import ANSWERS
+from fleetwatch.collect.files import replace
 from fleetwatch.records.agents import AgentRun
 from fleetwatch.records.spot import Pool
 
@@ -85,12 +84,5 @@ class State:
         text = msgspec.json.encode(_Kept(self.main, pairs, self.decided, self.marked, self.tasks))
         if text == self._written:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_name(f"{self._file.name}.new")
-        try:
-            temporary.write_bytes(text)
-            os.replace(temporary, self._file)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        replace(self._file, text)
         self._written = text
