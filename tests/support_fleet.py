@@ -1,7 +1,7 @@
 """A fleet on loopback in which everything has happened, and what a board's queries find there.
 
-Nothing is made up but what the hosts report (see support_fleet_hosts) and what is told of spot machines and a cluster
-(see support_fleet_spot): no machine, and no account, has all that a board can show.
+Nothing is made up but what the hosts report (see support_fleet_hosts): no machine has all that a board can show. A
+second exporter asks a cloud on loopback about machines, storage and a cluster (see support_fleet_spot).
 
 A replay of a real trace went to a real exporter, which a real Prometheus scrapes beside itself and a real Alertmanager,
 with the rules as shipped. And what goes wrong in a fleet went wrong: calls came twice, an item made no sense, there
@@ -44,7 +44,7 @@ from support_sdk import Answer, chat, post_calls
 from support_stack import post
 
 CALLS = 600
-RANGE = 300
+RANGE = 900
 """Seconds that the boards look back: more than the test lasts."""
 OVERSPENT = 0.01
 SETTINGS: dict[str, Any] = {
@@ -73,19 +73,20 @@ def running_fleet(generation: str, folder: Path) -> Iterator[Fleet]:
         ai_services_in_use(folder / "exporter") as aws,
         model_servers() as servers,
         past_runs(folder / "exporter") as pipelines,
-        spot_in_use() as cloud,
+        spot_in_use(folder / "cloud") as cloud,
         NotificationSink() as sink,
         running_alertmanager(newest(), folder / "alertmanager", sink) as alertmanager,
         House(
             folder / "exporter",
             _together(SETTINGS, bills, aws, servers, pipelines, {"alerting": {"alertmanager": alertmanager.url}}),
         ) as house,
-        _scraping(program, folder / "prometheus", house, alertmanager, cloud) as prometheus,
+        _scraping(program, folder / "prometheus", house, alertmanager, cloud.house) as prometheus,
         reporting_hosts(house.http),
         contextlib.ExitStack() as stack,
     ):
         # What happens before the first scrape is no growth.
         wait_for(lambda: prometheus.value("sum(up)") == 4, 20, "the four targets")
+        cloud.happen()
         stack.enter_context(nightly_runs(house.http, folder / "nightly"))
         agents = stack.enter_context(demo_agents(house.http, folder / "agents"))
         names = "|".join(sorted(NAMES))
@@ -115,15 +116,17 @@ def _together(*parts: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scraping(program: str, folder: Path, house: House, alertmanager: Alertmanager, cloud: str) -> Iterator[Prometheus]:
-    """A Prometheus with the shipped rules, and the job names of the shipped configuration. cloud: HOST:PORT of another
-    exporter, which asks about machines.
+def _scraping(
+    program: str, folder: Path, house: House, alertmanager: Alertmanager, cloud: House
+) -> Iterator[Prometheus]:
+    """A Prometheus with the shipped rules, and the job names of the shipped configuration. cloud: another exporter,
+    which asks about machines.
     """
     earlier_days(program, folder / "data")
     port, alerts_to = free_port(), alertmanager.url.removeprefix("http://")
     targets = {
         "fleetwatch": house.web,
-        "cloud": cloud,
+        "cloud": cloud.web,
         "prometheus": f"127.0.0.1:{port}",
         "alertmanager": alerts_to,
     }

@@ -16,12 +16,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from fleetwatch.catalogue import spot
 from fleetwatch.ledger import Ledger
 from fleetwatch.records.spot import (
     Decision,
@@ -35,13 +37,18 @@ from fleetwatch.records.spot import (
     Switch,
     Use,
 )
+from support import wait_for
 from support_ec2 import OWN, REGION, Ec2
 from support_ec2_door import forget_moto_s
+from support_ec2_machines import zone_id
 from support_fleet_aws import IDENTITY
 from support_fleet_cluster import CLUSTER, POOL, ClusterInUse, cluster_in_use
 from support_fleet_storage import storage_in_use
 from support_house import House
 from support_ledger import BOOK
+from support_otlp import span, traces_of
+from support_program import samples
+from support_stack import post
 from support_storage import DAY
 
 ACCOUNT = "prod"
@@ -51,6 +58,8 @@ LOOKED = 24 * HOUR
 """How long the exporter has looked."""
 AWAY = 60 * SECOND
 """Before its start."""
+AGAIN = 45
+"""Seconds from one taking to the next."""
 PACES = (
     "aws_api",
     "ec2_fleet",
@@ -76,8 +85,6 @@ class Kind(NamedTuple):
 
     @property
     def pool(self) -> Pool:
-        from support_ec2_machines import zone_id
-
         return Pool(ACCOUNT, REGION, zone_id(OWN, REGION, self.zone), self.type, "Linux/UNIX")
 
 
@@ -107,22 +114,64 @@ class LiveEc2(Ec2):
         """It goes by itself."""
 
 
-class SpotInUse(NamedTuple):
-    house: House
-    ec2: Ec2
-    cluster: ClusterInUse
-    nodes: dict[str, str]
+class SpotInUse:
+    """nodes: of the cluster, by name, and the machines that they are."""
+
+    def __init__(self, house: House, ec2: Ec2, cluster: ClusterInUse, nodes: dict[str, str]) -> None:
+        self.house = house
+        self._ec2, self._cluster, self._nodes = ec2, cluster, nodes
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
 
     def happen(self) -> None:
-        """Machines are told of, one of them is warned, another one is taken, and a workload moves."""
-        self.ec2.relent()
-        self.ec2.refuse("denied", "cloudwatch:GetMetricData")
-        self.cluster.happen()
-        warned, taken, *_ = self.nodes.values()
-        for name in (warned, taken):
-            self.ec2.rebalance(name)
-            self.ec2.warn(name)
-        self.ec2.take(taken)
+        """Machines are told of, one of them is warned, and from now on others are taken."""
+        self._ec2.relent()
+        self._ec2.refuse("denied", "cloudwatch:GetMetricData")
+        self._cluster.happen()
+        # What went with a machine is told once, and costs nothing where no price is known yet.
+        wait_for(self._is_priced, 30, "prices of machines", 0.3)
+        warned, taken, *_ = self._nodes.values()
+        self._ec2.warn(warned)
+        self._take(taken)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _go_on(self) -> None:
+        """Whoever looks back some minutes finds a taking, however late he looks."""
+        kind = KINDS[0]
+        while not self._over.wait(AGAIN):
+            (name,) = self._ec2.run(kind.type, zone=kind.zone, launched=self._ec2.now - 3600, tags=kind.tags)
+            self._take(name)
+
+    def _take(self, machine: str) -> None:
+        """With the task that it was at."""
+        self._ec2.rebalance(machine)
+        self._ec2.warn(machine)
+        self._ec2.take(machine)
+        self._break_off(machine)
+
+    def _is_priced(self) -> bool:
+        found = samples(self.house.get("/metrics")[1])
+        return bool(found.get(spot.SPEND_RATE.prometheus)) and bool(found.get(spot.POOL_PRICE.prometheus))
+
+    def _break_off(self, machine: str) -> None:
+        """An agent's task that had begun a quarter of an hour ago."""
+        now = time.time_ns()
+        task = span(
+            {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "embedder", "error.type": "interrupted"},
+            name="invoke_agent embedder",
+            trace_id=os.urandom(16),
+            span_id=os.urandom(8),
+            start_time_unix_nano=now - HOUR // 4,
+            end_time_unix_nano=now,
+            status={"code": 2},
+        )
+        body = traces_of([task], {"service.name": "embedder", "host.name": machine}).SerializeToString()
+        assert post(f"http://{self.house.http}/v1/traces", body) == 200
 
 
 @contextlib.contextmanager
@@ -145,14 +194,16 @@ def spot_in_use(folder: Path) -> Iterator[SpotInUse]:
             settings["collect"] = {name: pace for part in parts for name, pace in part["collect"].items()}
             ec2.refuse("throttled", "ec2:DescribeInstances")
             with House(folder, settings) as house:
-                yield SpotInUse(house, ec2, cluster, nodes)
+                cloud = SpotInUse(house, ec2, cluster, nodes)
+                try:
+                    yield cloud
+                finally:
+                    cloud.stop()
         assert ec2.wrong == []
 
 
 @contextlib.contextmanager
 def _cloud() -> Iterator[Ec2]:
-    import threading
-
     with LiveEc2() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -185,11 +236,14 @@ def _settings(ec2: Ec2, folder: Path) -> dict[str, Any]:
 def _fill(ec2: Ec2) -> None:
     ec2.offered = {*(kind.type for kind in KINDS), *OTHERS}
     prices = {kind.type: (kind.price, kind.list_price) for kind in KINDS if kind.price}
+    used = {(kind.type, kind.zone) for kind in KINDS}
     for name, (price, list_price) in {**prices, **OTHERS}.items():
         ec2.list_price(name, list_price)
         for zone in "abc":
+            # Where nothing runs it is cheaper: there is something to advise.
+            now = price if (name, zone) in used else 0.6 * price
             for ago, share in ((20 * DAY, 0.8), (3 * DAY, 1.1), (3600, 1.0)):
-                ec2.price(name, round(price * share, 4), zone=zone, at=ec2.now - ago)
+                ec2.price(name, round(now * share, 4), zone=zone, at=ec2.now - ago)
         ec2.manage(name, "spot-total-interruptions-inst", 2)
         ec2.manage(name, "spot-total-count-inst", 16)
         ec2.manage(name, "spot-total-usage-hrs-inst", 300)
@@ -212,6 +266,10 @@ def _advisor() -> dict[str, Any]:
     }
 
 
+RESULTS = ("in_time", "late", "")
+"""How nodes were left, see _taking."""
+
+
 def _has_looked(path: Path) -> None:
     """A day of machines, and what became of those that are gone."""
     now = time.time_ns()
@@ -225,17 +283,17 @@ def _has_looked(path: Path) -> None:
     ]  # fmt: skip
     ledger.commit([FleetSlice(ACCOUNT, REGION, until - LOOKED, until, tuple(map(_use, KINDS)), tuple(gone))])
     early, late = gone[:3], gone[3:]
-    ledger.commit([fact for item, result in zip(early, ("in_time", "late", "")) for fact in _taking(item, result)])
+    ledger.commit([fact for item, result in zip(early, RESULTS, strict=True) for fact in _taking(item, result)])
     ledger.commit([*_moves(until), *_lost(until)])
     clock[0] += HOUR // 2
     ledger.settle()
     # These settle while the exporter runs.
     clock[0] = now - 40 * SECOND
-    ledger.commit([fact for item, result in zip(late, ("in_time", "late", "")) for fact in _taking(item, result)])
+    ledger.commit([fact for item, result in zip(late, RESULTS, strict=True) for fact in _taking(item, result)])
     ledger.close()
 
 
-def _who(kind: Kind) -> dict[str, str]:
+def _who(kind: Kind) -> dict[str, Any]:
     return {"team": kind.tags.get("team", ""), "workload": kind.tags.get("workload", ""), "cluster": CLUSTER}
 
 

@@ -194,7 +194,7 @@ alternates = table(
     "work that interruptions are expected to cost. Now: the same of what the workload runs on. At most two of a "
     "family and two of a zone.",
     no_data=NO_ALTERNATE,
-    height=10,
+    height=8,
     width=14,
 )
 workloads = table(
@@ -213,7 +213,7 @@ workloads = table(
     "Advised: moves that are open. Followed, elsewhere: moves in the time range, to the pool that had been advised or "
     "another.",
     no_data=NO_ALTERNATE,
-    height=10,
+    height=8,
     width=10,
 )  # fmt: skip
 spread = bars(

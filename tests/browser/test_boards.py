@@ -59,6 +59,10 @@ LEADS_TO = {
     "run": [("http://127.0.0.1:9464/runbooks/", "/RunOverdue")],
     "compare": [],
     "heatmap": [("http://127.0.0.1:9464/runbooks/", "/PhaseSlower"), ("/d/fw-run?from=", "")],
+    "kubernetes": [("http://127.0.0.1:9464/runbooks/", "/NodeNotDrainable")],
+    "pools": [("http://127.0.0.1:9464/runbooks/", "/PoolRiskHigh")],
+    "spot": [("http://127.0.0.1:9464/runbooks/", "/SavingsDown")],
+    "storage": [("http://127.0.0.1:9464/runbooks/", "/WasteHigh")],
 }
 # What a board about one thing is opened with.
 CHOICE = {
@@ -113,7 +117,7 @@ def test_the_board_shows_all_its_panels_filled(stack: Stack, stem: str, tmp_path
     folder = Path(os.environ.get("FLEETWATCH_PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     wait_until_filled(stack.prometheus, load(stem))
-    address = f"{stack.grafana}/d/fw-{stem}?from=now-5m&to=now&kiosk&theme=light{choice(stem, stack.prometheus)}"
+    address = f"{stack.grafana}/d/fw-{stem}?from=now-15m&to=now&kiosk&theme=light{choice(stem, stack.prometheus)}"
     seen = screenshot(address, folder / f"{stem}.png")
     assert seen.errors == 0
     charts = [panel for panel in load(stem)["panels"] if panel.get("targets")]
@@ -128,7 +132,7 @@ def test_the_board_shows_all_its_panels_filled(stack: Stack, stem: str, tmp_path
 def test_a_host_without_gpu_and_container_says_so(stack: Stack, tmp_path: Path) -> None:
     """And does not look broken."""
     wait_until_filled(stack.prometheus, load("host"))
-    seen = screenshot(f"{stack.grafana}/d/fw-host?from=now-5m&to=now&kiosk&var-host_name=agents-1", tmp_path / "x.png")
+    seen = screenshot(f"{stack.grafana}/d/fw-host?from=now-15m&to=now&kiosk&var-host_name=agents-1", tmp_path / "x.png")
     assert seen.errors == 0
     for words in (
         "This host has no GPU",
@@ -146,6 +150,6 @@ def test_a_broken_query_and_an_empty_panel_are_seen(stack: Stack, tmp_path: Path
     first["targets"][0]["expr"] = "sum(("
     second["targets"][0]["expr"] = "no_such_series"
     call(stack.grafana, "/api/dashboards/db", {"dashboard": broken}, ADMIN)
-    seen = screenshot(f"{stack.grafana}/d/broken?from=now-5m&to=now&kiosk", tmp_path / "broken.png")
+    seen = screenshot(f"{stack.grafana}/d/broken?from=now-15m&to=now&kiosk", tmp_path / "broken.png")
     assert seen.errors == 1
     assert second["fieldConfig"]["defaults"]["noValue"] in seen.text

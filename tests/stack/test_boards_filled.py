@@ -39,6 +39,7 @@ MOVED = {
     "run": ["Overdue", "Errors", "Cost"],
     "serving": ["Silent", "Waiting", "Lost requests", "Booked at no cost", "Begun again", "Worst deployment"],
     "spot": ["Saved this month", "Coverage", "Net of lost work", "Taken, 24 h"],
+    "storage": ["Unused, a month", "Lost so far", "Without a price"],
 }
 
 
