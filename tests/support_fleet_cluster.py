@@ -47,6 +47,21 @@ class ClusterInUse:
         for kind in ("Node", "Pod", "PodDisruptionBudget", "Event"):
             self._api.forget(kind)
 
+    def join(self, name: str, machine: str) -> None:
+        """A node comes, with one pod."""
+        self._api.put(_node(name, machine))
+        self._api.put(_pod(f"{name}-0", name))
+
+    def leave(self, name: str, machine: str) -> None:
+        """It is drained, and somebody is warned, and then gone."""
+        node = _node(name, machine)
+        self._api.put({**node, "spec": {**node["spec"], "unschedulable": True}})
+        thing = _pod(f"{name}-0", name)
+        self._evict(thing, "EvictionByEvictionAPI")
+        self._api.drop(thing)
+        self._api.put(event(f"event-{name}", "BackOff"))
+        self._api.drop(node)
+
     def _evict(self, thing: Thing, cause: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "DisruptionTarget", "status": "True", "reason": cause, "lastTransitionTime": now}

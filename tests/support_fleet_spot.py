@@ -14,6 +14,7 @@ with spot_in_use(folder) as cloud:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -141,11 +142,17 @@ class SpotInUse:
             self._thread.join()
 
     def _go_on(self) -> None:
-        """Whoever looks back some minutes finds a taking, however late he looks."""
+        """Whoever looks back some minutes finds a taking, and a look at a new workload, however late he looks."""
         kind = KINDS[0]
-        while not self._over.wait(AGAIN):
-            (name,) = self._ec2.run(kind.type, zone=kind.zone, launched=self._ec2.now - 3600, tags=kind.tags)
-            self._take(name)
+        for number in itertools.count():
+            tags = {"team": "search", "workload": f"late-{number}"}
+            (machine,) = self._ec2.run(kind.type, zone=kind.zone, tags=tags)
+            node = f"{self._ec2.machines[machine].address}.ec2.internal"
+            self._cluster.join(node, machine)
+            if self._over.wait(AGAIN):
+                return
+            self._cluster.leave(node, machine)
+            self._take(machine)
 
     def _take(self, machine: str) -> None:
         """With the task that it was at."""

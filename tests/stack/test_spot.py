@@ -33,7 +33,7 @@ TYPES = {"m7g.large": 2, "c7g.xlarge": 4, "r6i.2xlarge": 8, "t3.medium": 2, "c6g
 VICTIM, MISSING = "c6g.large", "m5.large"
 """Types of one machine that is taken, and of those that have no spot price."""
 HOURS = 6
-SOON = 60
+SOON = 120
 """Seconds within which the exporter has to show something."""
 
 Use = tuple[str, str, str, str, str]
