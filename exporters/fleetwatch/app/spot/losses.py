@@ -22,6 +22,9 @@ REMEMBERED = 1800 * SECOND
 """Nanoseconds after its end that a task is remembered: by then its machine's interruption is known."""
 MOST = 5000
 """Tasks remembered."""
+PRICED_WITHIN = 900 * SECOND
+"""Nanoseconds from an interruption's beginning for which work waits for its machine's price: after a start prices are
+read some seconds after machines."""
 
 
 class Losses:
@@ -62,7 +65,8 @@ class Losses:
     def of(self, known: Known, costs: Mapping[bytes, int], now: int) -> list[LostWork]:
         """Work that went with a machine and was not told. costs: of LLM calls, by the span of a candidate."""
         tasks = [(task, costs[task.span]) for task in self._state.tasks if task.span in costs]
-        return lost(known.interruptions, self._state.marked, known.runs, tasks, done=self._told.__contains__, now=now)
+        works = lost(known.interruptions, self._state.marked, known.runs, tasks, done=self._told.__contains__, now=now)
+        return [work for work in works if work.machine is not None or now - work.at > PRICED_WITHIN]
 
     def told(self, works: Sequence[LostWork], now: int) -> None:
         """These are on disk."""

@@ -146,6 +146,32 @@ def test_an_agents_task_that_broke_off_is_lost_with_its_machine(court: Court) ->
     assert court.total(spot.INTERRUPTION_COST, cost="llm") == COST
 
 
+def test_work_waits_for_a_price_that_is_yet_to_be_read(court: Court) -> None:
+    """As after a start: machines are read before their prices. Where none comes, it is told without."""
+    task = AgentRun(TRACE + bytes(8), b"", court.now - HOUR // 4, court.now, "triage", "t", "error", "error", HOST)
+    del court.desk.spot_prices[pool()]
+    court.tasks = [task]
+    warn(court)
+    court.look(later=15)
+    assert court.total(spot.LOST_ITEMS) == 0
+    court.price(0.04)
+    court.look(later=15)
+    court.look(later=15)
+    assert court.total(spot.INTERRUPTION_COST, cost="machine") == 10_000_000
+    assert (court.total(spot.LOST_ITEMS), court.total(spot.LOST_UNPRICED)) == (1, 0)
+
+
+def test_work_whose_machine_never_has_a_price_is_told_without(court: Court) -> None:
+    task = AgentRun(TRACE + bytes(8), b"", court.now - HOUR // 4, court.now, "triage", "t", "error", "error", HOST)
+    del court.desk.spot_prices[pool()]
+    court.tasks = [task]
+    warn(court)
+    court.look(later=901)
+    court.look(later=15)
+    assert (court.total(spot.LOST_ITEMS), court.total(spot.LOST_UNPRICED)) == (1, 1)
+    assert court.total(spot.INTERRUPTION_COST, cost="machine") == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(sorted).map(tuple), max_size=6))
 def test_shares_add_up_to_the_time_that_anybody_worked(spans: list[tuple[int, int]]) -> None:
     found = shares(spans)
