@@ -37,7 +37,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Ec2
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever asked was killed meanwhile
+            self.close_connection = True
+            return
         if self.headers.get("Content-Encoding") == "gzip":  # as the SDK sends what is large
             body = gzip.decompress(body)
         scope = SCOPE.search(self.headers.get("Authorization", ""))
@@ -100,13 +104,15 @@ _loading = threading.Lock()
 
 
 def _moto() -> Any:
+    # They come with 1,300 snapshots. moto looks when an account is first asked about, and a test may have put the
+    # environment back since it was loaded.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     with _loading:
         return _load_moto()
 
 
 @cache
 def _load_moto() -> Any:
-    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # they come with 1,300 snapshots
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         create_backend_app,

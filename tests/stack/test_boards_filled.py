@@ -38,7 +38,7 @@ MOVED = {
     "pools": ["Taken per 100 h", "Moves advised"],
     "run": ["Overdue", "Errors", "Cost"],
     "serving": ["Silent", "Waiting", "Lost requests", "Booked at no cost", "Begun again", "Worst deployment"],
-    "spot": ["Saved this month", "Coverage", "Net of lost work", "Taken, 24 h"],
+    "spot": ["Saved this month", "Coverage", "Taken, 24 h"],
     "storage": ["Unused, a month", "Lost so far", "Without a price"],
 }
 

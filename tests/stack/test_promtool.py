@@ -1,9 +1,8 @@
-"""Configuration, rules and alerts before the real promtool and Prometheus, oldest and newest supported version."""
+"""Configuration and rules before the real promtool and Prometheus, oldest and newest supported version."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,10 @@ import yaml
 from fleetwatch.places import PROJECT
 from support import free_port, wait_for
 from support_alertmanager import Program, programs
-from support_alerts import ALERTS, RULES, TESTS
+from support_alerts import ALERTS, RULES
 from support_foreign_metrics import FOREIGN
 from support_prometheus import Prometheus, prometheus_program, running_prometheus
+from support_promtool import promtool
 from support_stack import get, running
 
 pytestmark = pytest.mark.stack
@@ -31,12 +31,6 @@ def generation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def promtool(generation: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    """Runs the promtool that lies beside its Prometheus."""
-    command = [str(Path(prometheus_program(generation)).with_name("promtool")), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
-
-
 def test_prometheus_takes_the_configuration(generation: str) -> None:
     done = promtool(generation, "check", "config", "prometheus.yml", cwd=PROMETHEUS)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,12 +40,6 @@ def test_prometheus_takes_the_configuration(generation: str) -> None:
 
 def test_prometheus_takes_the_rules(generation: str) -> None:
     done = promtool(generation, "check", "rules", "--lint-fatal", *(str(file) for file in (*RULES, *ALERTS)))
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("file", TESTS, ids=lambda file: str(file.name))
-def test_alerts_fire_hold_end_and_keep_quiet(generation: str, file: Path) -> None:
-    done = promtool(generation, "test", "rules", file.name, cwd=file.parent)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
